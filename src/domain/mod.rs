@@ -1,0 +1,19 @@
+//! The nouns of the product and their rules: no I/O, no async, no framework.
+//!
+//! - [`session`]: the session, and the one rule that says whether it is alive.
+//! - [`session_token`]: the secret in the cookie, and the digest that is stored.
+//! - [`cookie_header`]: the exact parser that finds the token in a request.
+//! - [`subject`]: whom a session belongs to.
+//! - [`audience`]: who a token is for, and what it may say there.
+//! - [`access_token`]: the exact claim set of a token.
+//! - [`signing_key`]: a key's states, decided by its dates.
+//! - [`client`]: service credentials and their scopes.
+
+pub mod access_token;
+pub mod audience;
+pub mod client;
+pub mod cookie_header;
+pub mod session;
+pub mod session_token;
+pub mod signing_key;
+pub mod subject;
