@@ -1,0 +1,15 @@
+-- session/list: one page of all sessions, newest first, alive or not.
+-- $1 before uuid (session ids below this one), $2 limit bigint
+-- Rows: at most $2, with what the status rule needs.
+SELECT s.session_id, s.subject, s.created_at, s.auth_time, s.last_seen_at, s.expires_at, s.amr, s.acr, s.claims, s.device,
+       host(s.ip) AS ip,
+       coalesce(s.revoked_at, CASE WHEN s.subject_epoch < x.revocation_epoch THEN x.revoked_at END,
+                CASE WHEN s.global_epoch < g.revocation_epoch THEN g.revoked_at END) AS revoked_at,
+       (s.subject_epoch < coalesce(x.revocation_epoch, 0) OR s.global_epoch < g.revocation_epoch) AS superseded,
+       (x.disabled_at IS NOT NULL) AS subject_disabled
+  FROM session AS s
+  LEFT JOIN subject_state AS x ON x.subject = s.subject
+ CROSS JOIN global_state AS g
+ WHERE s.session_id < $1
+ ORDER BY s.session_id DESC
+ LIMIT $2
