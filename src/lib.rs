@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!        ┌──────────────────────────────────────────────────────────────┐
-//! roof   │  main.rs       cli/            app/                           │
+//! roof   │  main.rs       cli/            app/            dev/           │
 //!        ├──────────────────────────────────────────────────────────────┤
 //! 3      │  http/         what the outside may ask, and what it is told  │
 //!        ├──────────────────────────────────────────────────────────────┤
@@ -19,5 +19,12 @@
 //! (what is kept), [`crypto`] (what is sealed, digested and signed), [`app`] (how it is wired).
 
 pub mod clock;
+pub mod crypto;
+pub mod dev;
 pub mod domain;
+pub mod http;
 pub mod random;
+pub mod service;
+pub mod storage;
+pub mod telemetry;
+pub mod version;

@@ -8,6 +8,7 @@
 //! - [`access_token`]: the exact claim set of a token.
 //! - [`signing_key`]: a key's states, decided by its dates.
 //! - [`client`]: service credentials and their scopes.
+//! - [`strict_json`]: JSON in which nothing is ambiguous.
 
 pub mod access_token;
 pub mod audience;
@@ -16,4 +17,5 @@ pub mod cookie_header;
 pub mod session;
 pub mod session_token;
 pub mod signing_key;
+pub mod strict_json;
 pub mod subject;

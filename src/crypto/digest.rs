@@ -1,0 +1,101 @@
+//! The keyed digests under which secrets are stored, and the key that signs cookies.
+//!
+//! HMAC-SHA-256 without salt or stretching: the inputs are 256 random bits, and a digest must be findable by index.
+
+use aws_lc_rs::hmac;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::domain::{
+    client::{ClientSecret, ClientSecretDigest},
+    session::SessionId,
+    session_token::{SessionToken, SessionTokenDigest},
+};
+
+use super::master_key::Vault;
+
+impl Vault {
+    /// The digest under which a session token is stored.
+    #[must_use]
+    pub fn session_token_digest(&self, token: &SessionToken) -> SessionTokenDigest {
+        SessionTokenDigest::new(digest(&self.current.session_tokens, token.expose_bytes()))
+    }
+
+    /// Every digest under which a session token may have been stored: the current one first, then the previous ones.
+    #[must_use]
+    pub fn session_token_digests(&self, token: &SessionToken) -> Vec<SessionTokenDigest> {
+        let previous = self.previous.iter().map(|keys| digest(&keys.session_tokens, token.expose_bytes()));
+        std::iter::once(self.session_token_digest(token)).chain(previous.map(SessionTokenDigest::new)).collect()
+    }
+
+    /// The digest under which a client secret is stored.
+    #[must_use]
+    pub fn client_secret_digest(&self, secret: &ClientSecret) -> ClientSecretDigest {
+        ClientSecretDigest::new(digest(&self.current.client_secrets, secret.expose_bytes()))
+    }
+
+    /// Every digest under which a client secret may have been stored: the current one first, then the previous ones.
+    #[must_use]
+    pub fn client_secret_digests(&self, secret: &ClientSecret) -> Vec<ClientSecretDigest> {
+        let previous = self.previous.iter().map(|keys| digest(&keys.client_secrets, secret.expose_bytes()));
+        std::iter::once(self.client_secret_digest(secret)).chain(previous.map(ClientSecretDigest::new)).collect()
+    }
+
+    /// The synchroniser token of a session (OWASP CSRF Prevention, "Synchronizer Token Pattern"): bound to the session by
+    /// a key, so that it needs no storage and no other session's token fits.
+    #[must_use]
+    pub fn csrf_token(&self, session: SessionId) -> String {
+        URL_SAFE_NO_PAD.encode(hmac::sign(&self.current.csrf_tokens, session.as_uuid().as_bytes()))
+    }
+
+    /// The 64 bytes that sign cookies, under the current master key. Secret: only for the cookie library.
+    #[must_use]
+    pub fn cookie_key(&self) -> [u8; 64] {
+        *self.current.cookies
+    }
+}
+
+fn digest(key: &hmac::Key, secret: &[u8; 32]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    // The tag of HMAC-SHA-256 has 32 bytes (RFC 2104 §2), so the lengths are equal.
+    digest.copy_from_slice(hmac::sign(key, secret).as_ref());
+    digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::master_key::MasterKey;
+
+    fn vault(current: u8, previous: &[u8]) -> Vault {
+        let previous = previous.iter().map(|&byte| MasterKey::from([byte; 32])).collect();
+        Vault::new(MasterKey::from([current; 32]), previous).unwrap()
+    }
+
+    #[test]
+    fn a_token_digested_under_an_old_master_key_is_still_found() {
+        let token = SessionToken::generate().unwrap();
+        let secret = ClientSecret::generate().unwrap();
+        let (before, after) = (vault(1, &[]), vault(2, &[1]));
+        let tokens = [after.session_token_digest(&token), before.session_token_digest(&token)];
+        let secrets = [after.client_secret_digest(&secret), before.client_secret_digest(&secret)];
+        assert_ne!(tokens[0], tokens[1]);
+        assert_eq!(after.session_token_digests(&token), tokens);
+        assert_eq!(after.client_secret_digests(&secret), secrets);
+        assert_eq!(before.session_token_digests(&token), tokens[1..]);
+    }
+
+    #[test]
+    fn the_same_bytes_as_token_and_as_secret_have_different_digests() {
+        let token = SessionToken::generate().unwrap();
+        let text = token.expose().replacen("ems_", "emc_", 1);
+        let secret = ClientSecret::parse(text.as_bytes()).unwrap();
+        let vault = vault(1, &[]);
+        assert_ne!(vault.session_token_digest(&token).as_ref(), vault.client_secret_digest(&secret).as_ref());
+    }
+
+    #[test]
+    fn cookies_are_signed_under_the_current_master_key() {
+        assert_eq!(vault(1, &[]).cookie_key(), vault(1, &[2]).cookie_key());
+        assert_ne!(vault(1, &[]).cookie_key(), vault(2, &[1]).cookie_key());
+    }
+}

@@ -1,0 +1,31 @@
+//! What is sealed, digested, signed and verified: the only room that names the JOSE library and the cryptographic one.
+//!
+//! - [`master_key`]: the master keys, and the [`Vault`](master_key::Vault) of keys derived from them.
+//! - [`sealed`]: private signing keys at rest.
+//! - [`signing_key`]: a signing key in memory; signs access tokens.
+//! - [`verifier`]: the one place where a presented access token is read.
+//! - [`token_refused`]: why it was refused.
+//! - [`fingerprint`]: digests of what is public.
+//! - [`error`]: everything else that can fail here.
+//!
+//! The digests of session tokens and client secrets are methods of the vault. josekit frames headers, payloads and
+//! signatures; the signatures themselves come from AWS-LC, behind josekit's own traits.
+
+mod claims;
+mod digest;
+pub mod error;
+pub mod fingerprint;
+mod header;
+mod jwk;
+mod low_s;
+pub mod master_key;
+mod rsa_public_der;
+pub mod sealed;
+mod signer;
+pub mod signing_key;
+pub mod token_refused;
+pub mod verifier;
+mod verifying_key;
+
+#[cfg(test)]
+mod tests;

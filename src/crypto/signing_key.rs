@@ -1,0 +1,179 @@
+//! A signing key in memory: parsed once, shared by all threads, and the only maker of access tokens.
+
+use std::fmt;
+
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der},
+    rsa::KeySize,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair},
+};
+use josekit::jws::{self, JwsHeader};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::domain::{
+    access_token::{AccessTokenClaims, RESERVED_CLAIMS},
+    audience::{Algorithm, TokenType},
+    signing_key::KeyId,
+};
+
+use super::{error::CryptoError, jwk::PublicKey, signer::Signer};
+
+/// A signed access token in its compact form (RFC 7515 §7.1): a bearer credential, so it is never printed.
+pub struct AccessToken(String);
+
+impl AccessToken {
+    /// The token's text. Only for handing it to its owner.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("AccessToken(…)")
+    }
+}
+
+/// A private key that is ready to sign, with its public half.
+#[derive(Debug)]
+pub struct SigningKey {
+    signer: Signer,
+    public: PublicKey,
+    /// The finished header for each token type.
+    jwt_header: JwsHeader,
+    access_token_header: JwsHeader,
+}
+
+/// A new key, and the private bytes to seal.
+pub struct GeneratedKey {
+    /// The key.
+    pub key: SigningKey,
+    /// Its private half in PKCS#8 form; erased when it goes.
+    pub pkcs8: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for GeneratedKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("GeneratedKey").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl SigningKey {
+    /// Makes a new key; RSA keys have 2048 bits and take a noticeable part of a second.
+    ///
+    /// # Errors
+    /// [`CryptoError::Generation`].
+    pub fn generate(algorithm: Algorithm) -> Result<GeneratedKey, CryptoError> {
+        let pkcs8 = generate_pkcs8(algorithm).map_err(|_| CryptoError::Generation(algorithm))?;
+        // Read back from the form that will be stored, so that a key that cannot be loaded again never signs.
+        Ok(GeneratedKey { key: Self::from_pkcs8(algorithm, &pkcs8)?, pkcs8 })
+    }
+
+    /// Reads a private key in PKCS#8 form.
+    ///
+    /// # Errors
+    /// [`CryptoError::PrivateKeyRejected`] when the bytes are not a key of `algorithm`.
+    pub fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, CryptoError> {
+        let (signer, public) = Signer::from_pkcs8(algorithm, pkcs8)?;
+        let header = |token_type: TokenType| {
+            let mut header = JwsHeader::new();
+            header.set_algorithm(algorithm.as_str());
+            header.set_key_id(signer.kid().as_str());
+            header.set_token_type(token_type.as_str());
+            header
+        };
+        let (jwt_header, access_token_header) = (header(TokenType::Jwt), header(TokenType::AccessToken));
+        Ok(Self { signer, public, jwt_header, access_token_header })
+    }
+
+    /// The key's id.
+    #[must_use]
+    pub fn kid(&self) -> &KeyId {
+        self.signer.kid()
+    }
+
+    /// What it signs with.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.public.algorithm()
+    }
+
+    /// The public half as a JWK with `use`, `alg` and `kid` (RFC 7517 §4).
+    #[must_use]
+    pub fn public_jwk(&self) -> Value {
+        self.public.to_jwk()
+    }
+
+    /// Signs an access token. Its header is exactly `alg`, `kid` and `typ`; its claims are in the order of the struct.
+    ///
+    /// # Errors
+    /// [`CryptoError::ReservedClaim`] when a custom claim would repeat one that Ephemint decides, [`CryptoError::Claims`] or
+    /// [`CryptoError::Signing`].
+    pub fn sign(&self, claims: &AccessTokenClaims, token_type: TokenType) -> Result<AccessToken, CryptoError> {
+        if let Some(name) = claims.custom.keys().find(|name| RESERVED_CLAIMS.contains(&name.as_str())) {
+            return Err(CryptoError::ReservedClaim(name.clone()));
+        }
+        // Straight from the struct: josekit's own payload type writes times as fractions, which some validators refuse.
+        let payload = serde_json::to_vec(claims).map_err(CryptoError::Claims)?;
+        let header = match token_type {
+            TokenType::Jwt => &self.jwt_header,
+            TokenType::AccessToken => &self.access_token_header,
+        };
+        jws::serialize_compact(&payload, header, &self.signer).map(AccessToken).map_err(CryptoError::Signing)
+    }
+
+    /// Signs whatever a test wants to say.
+    #[cfg(test)]
+    pub(super) fn sign_raw(&self, message: &[u8]) -> Vec<u8> {
+        jws::JwsSigner::sign(&self.signer, message).unwrap()
+    }
+}
+
+fn generate_pkcs8(algorithm: Algorithm) -> Result<Zeroizing<Vec<u8>>, aws_lc_rs::error::Unspecified> {
+    let pkcs8 = match algorithm {
+        Algorithm::Es256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?.to_pkcs8v1()?.as_ref().to_vec(),
+        Algorithm::EdDsa => Ed25519KeyPair::generate()?.to_pkcs8v1()?.as_ref().to_vec(),
+        Algorithm::Rs256 => {
+            AsDer::<Pkcs8V1Der<'_>>::as_der(&RsaKeyPair::generate(KeySize::Rsa2048)?)?.as_ref().to_vec()
+        }
+    };
+    Ok(Zeroizing::new(pkcs8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared_between_threads<T: Send + Sync>(_: &T) {}
+
+    #[test]
+    fn a_stored_key_is_the_same_key_again() {
+        for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
+            let generated = SigningKey::generate(algorithm).unwrap();
+            shared_between_threads(&generated.key);
+            let again = SigningKey::from_pkcs8(algorithm, &generated.pkcs8).unwrap();
+            assert_eq!(again.public_jwk(), generated.key.public_jwk());
+            assert_eq!((again.kid(), again.algorithm()), (generated.key.kid(), algorithm));
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_algorithm_is_refused() {
+        let pkcs8 = SigningKey::generate(Algorithm::EdDsa).unwrap().pkcs8;
+        for algorithm in [Algorithm::Es256, Algorithm::Rs256] {
+            let error = SigningKey::from_pkcs8(algorithm, &pkcs8).unwrap_err();
+            assert!(matches!(error, CryptoError::PrivateKeyRejected(refused) if refused == algorithm));
+        }
+        assert!(SigningKey::from_pkcs8(Algorithm::EdDsa, &pkcs8[..pkcs8.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn debug_output_has_no_private_bytes() {
+        let generated = SigningKey::generate(Algorithm::EdDsa).unwrap();
+        let printed = format!("{generated:?}");
+        let seed = &generated.pkcs8[generated.pkcs8.len() - 32..];
+        assert!(!printed.contains(&format!("{seed:?}")) && !printed.contains("pkcs8"));
+    }
+}

@@ -1,0 +1,36 @@
+//! What `ephemint dev` and the tests start beside the service: a Postgres of our own, and other programs that must not
+//! outlive us.
+//!
+//! Nothing here is used by `ephemint serve`, which never starts a database. The code blocks its thread: call it before
+//! the runtime starts, or from a blocking task.
+
+use std::{thread, time::Duration};
+
+use crate::clock::{Clock, SystemClock};
+
+pub mod account;
+pub mod binaries;
+mod cluster;
+mod directory;
+mod error;
+pub mod postgres;
+mod socket;
+pub mod supervisor;
+#[cfg(test)]
+mod tests;
+
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Asks `probe` every 5 ms until it has an answer; `None` when `limit` has passed without one.
+fn poll<T, E>(limit: Duration, mut probe: impl FnMut() -> Result<Option<T>, E>) -> Result<Option<T>, E> {
+    let clock = SystemClock::new();
+    loop {
+        if let Some(answer) = probe()? {
+            return Ok(Some(answer));
+        }
+        if clock.monotonic() >= limit {
+            return Ok(None);
+        }
+        thread::sleep(POLL_INTERVAL);
+    }
+}

@@ -1,0 +1,78 @@
+//! `/admin/keys`: which signing keys there are, and the wish to change them.
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use serde_json::{Value, json};
+
+use super::sessions::query_fields;
+use crate::{
+    domain::signing_key::SigningKeyState,
+    http::{
+        extract::granted::{Granted, KeysRead, KeysRotate},
+        problem::Problem,
+        public::session::rfc3339,
+        state::AppState,
+    },
+    telemetry::error_chain::ErrorChain,
+};
+
+/// `GET /admin/keys`: every key that is not destroyed, oldest first.
+pub async fn list(_client: Granted<KeysRead>, state: Data<AppState>) -> HttpResponse {
+    let now = state.clock.now();
+    let keys = state.keys.ring().keys();
+    let shown = keys.iter().filter(|key| key.dates.state(now) != SigningKeyState::Destroyed).map(|key| {
+        json!({
+            "kid": key.key.kid().as_str(),
+            "algorithm": key.key.algorithm().as_str(),
+            "state": key.dates.state(now).as_str(),
+            "published_at": rfc3339(key.dates.published_at),
+            "activates_at": key.dates.activates_at.map(rfc3339),
+            "retires_at": key.dates.retires_at.map(rfc3339),
+            "destroys_at": key.dates.destroys_at.map(rfc3339),
+        })
+    });
+    HttpResponse::Ok().json(Value::Array(shown.collect()))
+}
+
+/// `POST /admin/keys/rotate`: plans the next rotation as early as the publication lead allows; with `?compromised=true` the
+/// signing keys are dropped at once and their standbys sign.
+///
+/// # Errors
+/// [`Problem::BadRequest`] for another query; [`Problem::Unavailable`] when the database does not answer.
+pub async fn rotate(
+    client: Granted<KeysRotate>,
+    request: HttpRequest,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let mut query = query_fields(&request)?;
+    let compromised = match query.remove("compromised").as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::BadRequest("compromised is true or false".into())),
+    };
+    if !query.is_empty() {
+        return Err(Problem::BadRequest("unknown query parameter; this route takes compromised".into()));
+    }
+    let result = if compromised { state.keys.rotate_compromised().await } else { state.keys.rotate().await };
+    let rotations = result.map_err(|error| {
+        tracing::error!(error = %ErrorChain(&error), "the signing keys could not be rotated");
+        Problem::Unavailable
+    })?;
+    tracing::info!(
+        target: "audit",
+        event = "signing_key_rotation_requested",
+        client.id = client.client.client_id,
+        compromised,
+        "signing key rotation requested"
+    );
+    let rotations: Vec<_> = rotations
+        .iter()
+        .map(|rotation| {
+            json!({
+                "algorithm": rotation.algorithm.as_str(),
+                "kid": rotation.next_kid,
+                "activates_at": rfc3339(rotation.activates_at),
+            })
+        })
+        .collect();
+    Ok(HttpResponse::Ok().json(json!({ "rotations": rotations })))
+}

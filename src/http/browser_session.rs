@@ -1,0 +1,163 @@
+//! The browser's session on the public listener: carried by actix-session, kept by our own store.
+//!
+//! actix-session sees a key, which is the session token, and a state, which is what handlers may know of the session. Sessions
+//! are started, renewed and revoked through the service alone, so the state is never written back.
+
+use std::{collections::HashMap, fmt, future::ready};
+
+use actix_session::{
+    SessionExt as _,
+    storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError},
+};
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{
+    domain::{
+        cookie_header::Presented,
+        session::{Session, SessionId},
+        subject::Subject,
+    },
+    http::{middleware::request::note, problem::Problem, state::AppState},
+    service::sessions::AuthenticateError,
+    telemetry::error_chain::ErrorChain,
+};
+
+/// The one entry of the state.
+const ENTRY: &str = "session";
+
+/// What handlers may know of the live session that a browser presented. Naming it in a handler's signature demands one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BrowserSession {
+    /// Its id.
+    pub session_id: SessionId,
+    /// Whom it belongs to.
+    pub subject: Subject,
+    /// When it was started.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    /// When the subject last authenticated.
+    #[serde(with = "time::serde::rfc3339")]
+    pub auth_time: OffsetDateTime,
+    /// When it was last used before this request.
+    #[serde(with = "time::serde::rfc3339")]
+    pub last_seen_at: OffsetDateTime,
+    /// Its absolute end.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+    /// How the subject authenticated.
+    pub amr: Vec<String>,
+}
+
+impl From<Session> for BrowserSession {
+    fn from(session: Session) -> Self {
+        Self {
+            session_id: session.id,
+            subject: session.subject,
+            created_at: session.created_at,
+            auth_time: session.auth_time,
+            last_seen_at: session.last_seen_at,
+            expires_at: session.expires_at,
+            amr: session.amr,
+        }
+    }
+}
+
+/// What was found, in a form that fits actix-session's state.
+#[derive(Debug, Serialize, Deserialize)]
+enum Loaded {
+    Live(BrowserSession),
+    /// It could not be looked up. An error would become an opaque 500 inside actix-session; this becomes a 503.
+    Unavailable,
+}
+
+/// actix-session's view of our sessions.
+#[derive(Clone)]
+pub struct BrowserSessionStore {
+    state: AppState,
+}
+
+impl BrowserSessionStore {
+    /// A store over the service.
+    #[must_use]
+    pub fn new(state: AppState) -> Self {
+        Self { state }
+    }
+}
+
+impl fmt::Debug for BrowserSessionStore {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("BrowserSessionStore")
+    }
+}
+
+impl SessionStore for BrowserSessionStore {
+    async fn load(&self, key: &SessionKey) -> Result<Option<HashMap<String, String>>, LoadError> {
+        let presented = Presented::Value(key.as_ref().as_bytes());
+        let loaded = match self.state.sessions.authenticate(presented).await {
+            Ok(session) => Loaded::Live(session.into()),
+            Err(AuthenticateError::Refused(..)) => return Ok(None),
+            Err(AuthenticateError::Unavailable(error)) => {
+                tracing::error!(error = %ErrorChain(&error), "a session could not be looked up");
+                Loaded::Unavailable
+            }
+        };
+        let text = serde_json::to_string(&loaded).map_err(|error| LoadError::Other(error.into()))?;
+        Ok(Some(HashMap::from([(ENTRY.to_owned(), text)])))
+    }
+
+    async fn save(
+        &self,
+        _state: HashMap<String, String>,
+        _ttl: &actix_web::cookie::time::Duration,
+    ) -> Result<SessionKey, SaveError> {
+        Err(SaveError::Other(anyhow::anyhow!("sessions are started by the session service")))
+    }
+
+    async fn update(
+        &self,
+        _key: SessionKey,
+        _state: HashMap<String, String>,
+        _ttl: &actix_web::cookie::time::Duration,
+    ) -> Result<SessionKey, UpdateError> {
+        Err(UpdateError::Other(anyhow::anyhow!("sessions are changed by the session service")))
+    }
+
+    async fn update_ttl(
+        &self,
+        _key: &SessionKey,
+        _ttl: &actix_web::cookie::time::Duration,
+    ) -> Result<(), anyhow::Error> {
+        // Use was noted when the session was loaded.
+        Ok(())
+    }
+
+    /// The handler has revoked the session already, where a failure is still an answer of ours; only the cookie is left to go.
+    async fn delete(&self, _key: &SessionKey) -> Result<(), anyhow::Error> {
+        Ok(())
+    }
+}
+
+impl FromRequest for BrowserSession {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let loaded = request.get_session().entries().get(ENTRY).map(|text| serde_json::from_str(text));
+        ready(match loaded {
+            Some(Ok(Loaded::Live(session))) => {
+                note(request, |log| log.session_id = Some(session.session_id));
+                Ok(session)
+            }
+            Some(Ok(Loaded::Unavailable)) => Err(Problem::Unavailable),
+            Some(Err(_)) => Err(Problem::Internal),
+            None => Err(Problem::NoSession),
+        })
+    }
+}
+
+/// Tells actix-session that the session is over, so that the answer takes the cookie away.
+pub fn forget(request: &HttpRequest) {
+    request.get_session().purge();
+}

@@ -1,0 +1,120 @@
+//! `/exchange` and `/exchange/{audience}`: the session cookie in, the access token out.
+//!
+//! | status | when |
+//! |---|---|
+//! | 200 | a live session; exactly one non-empty `Authorization`, and `X-Upstream-Cookie` |
+//! | 401 | no live session, malformed and conflicting cookies included |
+//! | 403 | a live session that this audience refuses |
+//! | 503 | it truly cannot be decided |
+//!
+//! Bodies are always empty: nginx keeps a connection alive only then. Never a redirect, never a `Set-Cookie`.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
+    web::Data,
+};
+
+use crate::{
+    http::{
+        middleware::request::{Bare, note},
+        session_cookie,
+        state::AppState,
+    },
+    service::exchange::{ExchangeError, Exchanged, StepUp},
+    telemetry::error_chain::ErrorChain,
+};
+
+/// The request's cookies without the session's, for the service upstream.
+const X_UPSTREAM_COOKIE: HeaderName = HeaderName::from_static("x-upstream-cookie");
+
+/// `/exchange`: a token for the default audience.
+pub async fn default_audience(request: HttpRequest, state: Data<AppState>) -> HttpResponse {
+    exchange(&request, &state, None).await
+}
+
+/// `/exchange/{audience}`: a token for the audience whose name is the path's last segment, byte for byte.
+pub async fn named_audience(request: HttpRequest, state: Data<AppState>) -> HttpResponse {
+    let audience = request.uri().path().rsplit('/').next().unwrap_or_default();
+    exchange(&request, &state, Some(audience)).await
+}
+
+async fn exchange(request: &HttpRequest, state: &AppState, audience: Option<&str>) -> HttpResponse {
+    let presented = session_cookie::presented(request.headers(), &state.cookie.name);
+    match state.exchange.exchange(presented, audience).await {
+        Ok(exchanged) => {
+            note(request, |log| {
+                log.session_id = Some(exchanged.session_id);
+                log.outcome = Some("issued");
+            });
+            issued(request, state, &exchanged).unwrap_or_else(|| bare(StatusCode::SERVICE_UNAVAILABLE))
+        }
+        Err(error) => {
+            note(request, |log| {
+                log.session_id = error.session_id();
+                log.outcome = Some(error.as_str());
+            });
+            refused(&error)
+        }
+    }
+}
+
+/// The answer that carries the token; nothing if a header could not be written, which their alphabets exclude.
+fn issued(request: &HttpRequest, state: &AppState, exchanged: &Exchanged) -> Option<HttpResponse> {
+    let authorization = HeaderValue::from_str(&format!("Bearer {}", exchanged.token.expose())).ok()?;
+    let cookies = session_cookie::without_session(request.headers(), &state.cookie.name);
+    let mut response = bare(StatusCode::OK);
+    let headers = response.headers_mut();
+    headers.insert(header::AUTHORIZATION, authorization);
+    headers.insert(X_UPSTREAM_COOKIE, HeaderValue::from_bytes(&cookies).ok()?);
+    Some(response)
+}
+
+fn refused(error: &ExchangeError) -> HttpResponse {
+    match error {
+        ExchangeError::Unauthenticated(..) => {
+            challenge(StatusCode::UNAUTHORIZED, HeaderValue::from_static("Session realm=\"ephemint\""))
+        }
+        ExchangeError::UnknownAudience | ExchangeError::AudienceDisabled => bare(StatusCode::FORBIDDEN),
+        ExchangeError::StepUp(lack, _) => {
+            // RFC 9470 §3.
+            let value = match lack {
+                StepUp::MaxAge(age) => format!(
+                    "Session realm=\"ephemint\", error=\"insufficient_user_authentication\", max_age=\"{}\"",
+                    age.as_secs()
+                ),
+                StepUp::Methods => "Session realm=\"ephemint\", error=\"insufficient_user_authentication\"".to_owned(),
+            };
+            match HeaderValue::from_str(&value) {
+                Ok(value) => challenge(StatusCode::FORBIDDEN, value),
+                Err(_) => bare(StatusCode::FORBIDDEN),
+            }
+        }
+        ExchangeError::TimedOut
+        | ExchangeError::Storage(_)
+        | ExchangeError::NoSigner(_)
+        | ExchangeError::Sign(_)
+        | ExchangeError::Random(_) => {
+            tracing::error!(error = %ErrorChain(error), "an exchange could not be decided");
+            let mut response = bare(StatusCode::SERVICE_UNAVAILABLE);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+        }
+    }
+}
+
+fn challenge(status: StatusCode, value: HeaderValue) -> HttpResponse {
+    let mut response = bare(status);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    response
+}
+
+fn bare(status: StatusCode) -> HttpResponse {
+    let mut response = HttpResponse::build(status).body(());
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(Bare);
+    response
+}

@@ -1,0 +1,15 @@
+//! The gateway listener: what a proxy asks for each request, and what services fetch.
+//!
+//! Exchange paths answer from the head alone: any method, never reading body, query, `Authorization`, `Upgrade`, `Expect`,
+//! `Range` or `If-*`. What a client sends besides its session cookie changes nothing.
+
+pub mod exchange;
+
+use actix_web::web;
+
+/// The routes of this listener besides the shared key sets and discovery documents.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(web::resource("/exchange").to(exchange::default_audience))
+        .service(web::resource("/exchange/{audience}").to(exchange::named_audience));
+}

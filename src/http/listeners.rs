@@ -1,0 +1,99 @@
+//! Puts the three listeners' applications together: layers outside, routes inside.
+
+use std::rc::Rc;
+
+use actix_session::{
+    SessionMiddleware,
+    config::{BrowserSession as BrowserLifecycle, CookieContentSecurity},
+};
+use actix_web::{
+    App, Error,
+    body::BoxBody,
+    cookie::Key,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    middleware::from_fn,
+    web::{self, Data},
+};
+
+use super::{
+    admin,
+    browser_session::BrowserSessionStore,
+    discovery, gateway,
+    middleware::{
+        cookie_bridge::{self, INNER_NAME},
+        limits::{self, Methods},
+        request, security_headers,
+    },
+    problem::Problem,
+    public,
+    state::AppState,
+};
+
+/// What browsers reach. `cookie_key` signs what passes between the cookie bridge and actix-session.
+pub fn public_app(
+    state: AppState,
+    cookie_key: &[u8; 64],
+) -> App<
+    impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>,
+> {
+    let key = Key::from(cookie_key);
+    let bridge_key = Rc::new(key.clone());
+    let sessions = SessionMiddleware::builder(BrowserSessionStore::new(state.clone()), key)
+        .cookie_name(INNER_NAME.to_owned())
+        .cookie_content_security(CookieContentSecurity::Signed)
+        .session_lifecycle(BrowserLifecycle::default())
+        .build();
+    let https = state.origin.starts_with("https:");
+    let (main, algorithms) = (state.issuer.algorithm, state.algorithms.clone());
+    let (bridging, limiting, observing) = (state.clone(), state.clone(), state.clone());
+    App::new()
+        .app_data(Data::new(state))
+        .configure(public::routes)
+        .configure(|config| discovery::routes(config, main, &algorithms))
+        .default_service(web::route().to(nowhere))
+        .wrap(sessions)
+        .wrap(from_fn(move |request, next| {
+            cookie_bridge::bridge(bridging.clone(), Rc::clone(&bridge_key), request, next)
+        }))
+        .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Methods::Known, request, next)))
+        .wrap(from_fn(move |request, next| request::observe(observing.clone(), "public", request, next)))
+        .wrap(from_fn(move |request, next| security_headers::harden(https, request, next)))
+}
+
+/// What proxies and services reach.
+pub fn gateway_app(
+    state: AppState,
+) -> App<
+    impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>,
+> {
+    let (main, algorithms) = (state.issuer.algorithm, state.algorithms.clone());
+    let (limiting, observing) = (state.clone(), state.clone());
+    App::new()
+        .app_data(Data::new(state))
+        .configure(gateway::routes)
+        .configure(|config| discovery::routes(config, main, &algorithms))
+        .service(super::resource("/problems/{code}").route(super::get_or_head().to(public::problems::page)))
+        .default_service(web::route().to(nowhere))
+        .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Methods::Any, request, next)))
+        .wrap(from_fn(move |request, next| request::observe(observing.clone(), "gateway", request, next)))
+}
+
+/// What operators, trusted back ends and Prometheus reach.
+pub fn admin_app(
+    state: AppState,
+) -> App<
+    impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>,
+> {
+    let (limiting, observing) = (state.clone(), state.clone());
+    App::new()
+        .app_data(Data::new(state))
+        .configure(admin::routes)
+        .default_service(web::route().to(nowhere))
+        .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Methods::Known, request, next)))
+        .wrap(from_fn(move |request, next| request::observe(observing.clone(), "admin", request, next)))
+        .wrap(from_fn(move |request, next| security_headers::harden(false, request, next)))
+}
+
+async fn nowhere() -> Result<&'static str, Problem> {
+    Err(Problem::NotFound)
+}

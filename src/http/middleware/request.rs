@@ -1,0 +1,173 @@
+//! The outermost layer: names the request, answers every refusal with a problem document, counts it and writes its one log line.
+//!
+//! Logged: method, route pattern, status, problem code, session and client ids. Never: tokens, cookies, digests, bodies, paths
+//! with their values, query strings.
+
+use std::time::Duration;
+
+use actix_web::{
+    Error, HttpMessage as _, HttpRequest,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
+    middleware::Next,
+};
+use tracing::Instrument as _;
+
+use crate::{
+    domain::session::SessionId,
+    http::{
+        client_address::{client_address, is_trusted},
+        problem::Problem,
+        request_id::{RequestId, TraceContext},
+        state::AppState,
+    },
+    telemetry::metrics::seconds,
+};
+
+/// Carries the request's name to the client and to proxies.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What handlers add to the request's log line. Kept in the request's extensions.
+#[derive(Debug, Clone, Default)]
+pub struct LogNote {
+    /// The session that the request is about.
+    pub session_id: Option<SessionId>,
+    /// How it ended, where that is finer than the status.
+    pub outcome: Option<&'static str>,
+    /// The service client that sent it.
+    pub client_id: Option<String>,
+}
+
+/// The client's address as far as it can be believed. Kept in the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientAddress(pub std::net::IpAddr);
+
+/// Marks a response whose body is empty by contract, whatever its status.
+#[derive(Debug, Clone, Copy)]
+pub struct Bare;
+
+/// Adds to the request's log line.
+pub fn note(request: &HttpRequest, add: impl FnOnce(&mut LogNote)) {
+    let mut extensions = request.extensions_mut();
+    let mut log = extensions.remove::<LogNote>().unwrap_or_default();
+    add(&mut log);
+    extensions.insert(log);
+}
+
+/// Wraps every request of one listener.
+///
+/// # Errors
+/// Only what the framework itself fails with; refusals are responses.
+pub async fn observe(
+    state: AppState,
+    listener: &'static str,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let began = state.clock.monotonic();
+    let peer = request.head().peer_addr.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+    let trusted = is_trusted(peer, &state.trusted_proxies);
+    let id = RequestId::accept_or_make(request.headers(), trusted, state.clock.now());
+    let trace = TraceContext::accept_or_make(request.headers(), trusted);
+    let address = client_address(peer, request.headers(), &state.trusted_proxies);
+    request.extensions_mut().insert(ClientAddress(address));
+    let span = tracing::info_span!(
+        "http.request",
+        request.id = id.as_str(),
+        trace.id = trace.trace_id(),
+        span.id = trace.span_id(),
+    );
+    let method = label_of(request.method().as_str());
+    let response = next.call(request).instrument(span.clone()).await?;
+    let mut response = with_problem(response.map_into_boxed_body(), &state.origin);
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    let took = state.clock.monotonic().saturating_sub(began);
+    count(&state, listener, method, &response, took);
+    span.in_scope(|| log(listener, method, &response, &trace, address, took));
+    Ok(response)
+}
+
+/// Replaces the body of a refusal by its problem document, unless it is empty by contract.
+fn with_problem(mut response: ServiceResponse<BoxBody>, origin: &str) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) || response.response().extensions().contains::<Bare>() {
+        return response;
+    }
+    let stated = response.response().extensions().get::<Problem>().cloned();
+    let problem = stated.unwrap_or_else(|| Problem::from_status(status));
+    for (name, value) in problem.headers() {
+        response.headers_mut().insert(name, value);
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let document = problem.document(origin);
+    response.response_mut().extensions_mut().insert(problem);
+    response.map_body(|_, _| BoxBody::new(document))
+}
+
+fn count(
+    state: &AppState,
+    listener: &'static str,
+    method: &'static str,
+    response: &ServiceResponse<BoxBody>,
+    took: Duration,
+) {
+    let pattern = response.request().match_pattern();
+    let route = pattern.as_deref().unwrap_or("unmatched");
+    let status = response.status();
+    state.metrics.http_requests_total.with_label_values(&[listener, route, method, status.as_str()]).inc();
+    state.metrics.http_request_duration_seconds.with_label_values(&[listener, route]).observe(seconds(took));
+}
+
+fn log(
+    listener: &'static str,
+    method: &'static str,
+    response: &ServiceResponse<BoxBody>,
+    trace: &TraceContext,
+    address: std::net::IpAddr,
+    took: Duration,
+) {
+    let pattern = response.request().match_pattern();
+    let route = pattern.as_deref().unwrap_or("unmatched");
+    let status = response.status();
+    let problem = response.response().extensions().get::<Problem>().map(Problem::code);
+    let note = response.request().extensions().get::<LogNote>().cloned().unwrap_or_default();
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                listener,
+                http.method = method,
+                http.route = route,
+                http.status = status.as_u16(),
+                duration_ms = seconds(took) * 1_000.0,
+                client.address = %address,
+                trace.parent_id = trace.parent_id(),
+                problem.code = problem,
+                outcome = note.outcome,
+                session.id = note.session_id.map(tracing::field::display),
+                client.id = note.client_id,
+                "request answered"
+            )
+        };
+    }
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        line!(error);
+    } else if status.is_server_error() {
+        line!(warn);
+    } else {
+        line!(info);
+    }
+}
+
+/// The method as a label of a closed set.
+fn label_of(method: &str) -> &'static str {
+    const KNOWN: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")
+}

@@ -1,0 +1,14 @@
+//! The public listener: what a browser may ask.
+
+pub mod problems;
+pub mod session;
+
+use actix_web::web;
+
+/// The routes of this listener besides the shared key sets and discovery documents.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(super::resource("/session").route(super::get_or_head().to(session::show)))
+        .service(super::post_only("/logout").route(web::post().to(session::logout)))
+        .service(super::resource("/problems/{code}").route(super::get_or_head().to(problems::page)));
+}

@@ -1,0 +1,98 @@
+//! `GET /session` and `POST /logout`: a browser's own session.
+
+use actix_web::{
+    HttpMessage as _, HttpRequest, HttpResponse,
+    http::header::{self, HeaderName, HeaderValue},
+    web::Data,
+};
+use serde_json::json;
+use time::OffsetDateTime;
+
+use crate::{
+    http::{
+        browser_session::{BrowserSession, forget},
+        middleware::cookie_bridge::SomethingPresented,
+        problem::Problem,
+        same_origin::SameOrigin,
+        state::AppState,
+    },
+    service::sessions::RevokeReason,
+    telemetry::error_chain::ErrorChain,
+};
+
+/// `GET /session`: what the browser may know of its session; 401 without one.
+pub async fn show(session: BrowserSession, state: Data<AppState>) -> HttpResponse {
+    let now = state.clock.now();
+    let idle = state.sessions.rules().idle;
+    let left = |end: OffsetDateTime| (end - now).whole_seconds().max(0);
+    // This request counts as a use, so the whole idle timeout lies ahead.
+    let idle_expires_in = i64::try_from(idle.timeout.as_secs()).unwrap_or(i64::MAX).min(left(session.expires_at));
+    HttpResponse::Ok().json(json!({
+        "session_id": session.session_id,
+        "subject": session.subject,
+        "created_at": rfc3339(session.created_at),
+        "auth_time": rfc3339(session.auth_time),
+        "last_seen_at": rfc3339(session.last_seen_at),
+        "idle_expires_in": idle_expires_in,
+        "absolute_expires_in": left(session.expires_at),
+        "amr": session.amr,
+        "csrf_token": state.sessions.csrf_token(session.session_id),
+    }))
+}
+
+/// `POST /logout`: ends the session and takes the cookie away; fine without a session too.
+///
+/// # Errors
+/// [`Problem::CrossSite`] from another site; [`Problem::Unavailable`] when the session could not be revoked: then it is still
+/// alive, and the cookie stays so that the browser can try again.
+pub async fn logout(
+    _same_origin: SameOrigin,
+    request: HttpRequest,
+    session: Result<BrowserSession, Problem>,
+    state: Data<AppState>,
+) -> Result<HttpResponse, Problem> {
+    let live = match session {
+        Ok(session) => Some(session),
+        Err(Problem::NoSession) => None,
+        Err(problem) => return Err(problem),
+    };
+    if let Some(session) = &live {
+        state.sessions.revoke(session.session_id, RevokeReason::Logout).await.map_err(|error| {
+            tracing::error!(error = %ErrorChain(&error), "a session could not be revoked");
+            Problem::Unavailable
+        })?;
+        forget(&request);
+    }
+    let presented = request.extensions().get::<SomethingPresented>().is_some_and(|presented| presented.0);
+    let mut response = if sent_by_form(&request) {
+        HttpResponse::SeeOther().insert_header((header::LOCATION, format!("{}/", state.origin))).finish()
+    } else {
+        HttpResponse::NoContent().finish()
+    };
+    let headers = response.headers_mut();
+    if live.is_none() && presented {
+        // A dead cookie is worth removing as well.
+        if let Ok(value) = HeaderValue::from_str(&state.cookie.clear()) {
+            headers.append(header::SET_COOKIE, value);
+        }
+    }
+    headers.insert(
+        HeaderName::from_static("clear-site-data"),
+        HeaderValue::from_static("\"cache\", \"cookies\", \"storage\""),
+    );
+    Ok(response)
+}
+
+fn sent_by_form(request: &HttpRequest) -> bool {
+    request
+        .mime_type()
+        .ok()
+        .flatten()
+        .is_some_and(|mime| matches!(mime.essence_str(), "application/x-www-form-urlencoded" | "multipart/form-data"))
+}
+
+/// An instant as text (RFC 3339).
+#[must_use]
+pub fn rfc3339(instant: OffsetDateTime) -> String {
+    instant.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
+}

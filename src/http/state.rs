@@ -1,0 +1,104 @@
+//! What handlers may hold.
+
+use std::{sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+
+use crate::{
+    clock::Clock,
+    domain::audience::Algorithm,
+    http::drain::Drain,
+    service::{clients::Clients, exchange::Exchange, exchange::IssuerRules, keys::Keys, sessions::Sessions},
+    storage::run::Database,
+    telemetry::metrics::Metrics,
+};
+
+/// Everything that the listeners share. Cloned cheaply.
+#[derive(Debug, Clone)]
+pub struct AppState(Arc<Shared>);
+
+/// The parts of [`AppState`].
+#[derive(Debug)]
+pub struct Shared {
+    /// Reads the present for headers and log lines.
+    pub clock: Arc<dyn Clock>,
+    /// Counts.
+    pub metrics: Metrics,
+    /// Asked for readiness and pool figures only.
+    pub database: Database,
+    /// The sessions.
+    pub sessions: Arc<Sessions>,
+    /// The exchange.
+    pub exchange: Arc<Exchange>,
+    /// The signing keys.
+    pub keys: Arc<Keys>,
+    /// The service credentials.
+    pub clients: Arc<Clients>,
+    /// Who issues tokens, with what.
+    pub issuer: IssuerRules,
+    /// The algorithms that have an issuer.
+    pub algorithms: Vec<Algorithm>,
+    /// Where people reach the public listener: scheme, host and port.
+    pub origin: String,
+    /// Session cookie rules.
+    pub cookie: CookieRules,
+    /// Limits of a request.
+    pub limits: RequestLimits,
+    /// Proxies whose forwarding headers describe the client.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether the process is on its way out.
+    pub drain: Drain,
+}
+
+/// How the session cookie is called and written (RFC 6265bis §4.1).
+#[derive(Debug, Clone)]
+pub struct CookieRules {
+    /// Its name, with the `__Host-` prefix.
+    pub name: String,
+    /// `Lax` or `Strict`.
+    pub same_site: &'static str,
+    /// The cookie's lifetime in whole seconds where it outlives the browser; absent for a session cookie.
+    pub max_age_seconds: Option<u64>,
+}
+
+impl CookieRules {
+    /// The `Set-Cookie` value that gives a session to a browser.
+    #[must_use]
+    pub fn set(&self, token: &str) -> String {
+        let max_age = self.max_age_seconds.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
+        format!("{}={token}; Path=/; Secure; HttpOnly; SameSite={}{max_age}", self.name, self.same_site)
+    }
+
+    /// The `Set-Cookie` value that takes it away.
+    #[must_use]
+    pub fn clear(&self) -> String {
+        format!("{}=; Path=/; Secure; HttpOnly; SameSite={}; Max-Age=0", self.name, self.same_site)
+    }
+}
+
+/// How much of a request is accepted.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLimits {
+    /// Bytes of the request line and headers.
+    pub max_head: usize,
+    /// Bytes of a body.
+    pub max_body: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+}
+
+impl AppState {
+    /// Shares the parts.
+    #[must_use]
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

@@ -1,0 +1,10 @@
+//! What the product does, in domain words: start, exchange, revoke, and keep the keys.
+//!
+//! Services read the clock once per operation and pass `now` down. They know nothing of HTTP.
+
+pub mod activity;
+pub mod clients;
+pub mod exchange;
+pub mod key_ring;
+pub mod keys;
+pub mod sessions;

@@ -1,0 +1,96 @@
+//! Applies `sql/migrations`, safely from any number of replicas at once.
+
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use super::{
+    pool::{PoolError, connect_once},
+    url::DatabaseUrl,
+};
+
+mod embedded {
+    refinery::embed_migrations!("sql/migrations");
+}
+
+/// Any number that no other program uses for its advisory locks in this database.
+const LOCK: i64 = 7_301_993_201_834_100;
+/// How long between two tries for the lock. A blocking wait would deadlock with `CREATE INDEX CONCURRENTLY`.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Why the schema could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// There is no connection to migrate over.
+    #[error("the database cannot be reached")]
+    Connect(#[source] PoolError),
+    /// The lock could not be asked for.
+    #[error("the migration lock failed")]
+    Lock(#[source] tokio_postgres::Error),
+    /// Another process has held the lock for the whole wait.
+    #[error("another process has been migrating for {} s; is one stuck?", .0.as_secs())]
+    Locked(Duration),
+    /// A migration failed, or one that was applied has another text than this program's.
+    #[error("a migration failed")]
+    Migration(#[source] Box<refinery::Error>),
+    /// The database is older than this program and may not be migrated.
+    #[error("the schema is at version {found}, and this program needs {needed}: run `ephemint migrate` first")]
+    TooOld {
+        /// The newest migration that was applied; 0 if none.
+        found: i32,
+        /// The newest migration that this program knows.
+        needed: i32,
+    },
+}
+
+/// What a migration run did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrated {
+    /// The migrations that this run applied, as `number name`.
+    pub applied: Vec<String>,
+    /// The schema's version now.
+    pub version: i32,
+}
+
+/// The newest migration that this program knows.
+#[must_use]
+pub fn newest() -> i32 {
+    embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0)
+}
+
+/// Brings the schema up to date over a connection of its own, holding an advisory lock while it does.
+///
+/// Each migration is a transaction: after a crash the next run goes on where this one stopped. Migrations that only a newer
+/// program knows are left alone, so that two neighbouring versions run on one database.
+///
+/// # Errors
+/// [`MigrateError`] names what failed; nothing of a failed migration stays.
+pub async fn run(url: &DatabaseUrl, connect_timeout: Duration, wait: Duration) -> Result<Migrated, MigrateError> {
+    let (mut client, connection) = connect_once(url, connect_timeout).await.map_err(MigrateError::Connect)?;
+    let result = run_on(&mut client, wait).await;
+    // The lock goes with the connection.
+    drop(client);
+    connection.abort();
+    result
+}
+
+async fn run_on(client: &mut Client, wait: Duration) -> Result<Migrated, MigrateError> {
+    lock(client, wait).await?;
+    let runner = embedded::migrations::runner().set_abort_divergent(true).set_abort_missing(false);
+    let report = runner.run_async(client).await.map_err(|error| MigrateError::Migration(Box::new(error)))?;
+    let applied =
+        report.applied_migrations().iter().map(|done| format!("{} {}", done.version(), done.name())).collect();
+    Ok(Migrated { applied, version: newest() })
+}
+
+async fn lock(client: &Client, wait: Duration) -> Result<(), MigrateError> {
+    let tries = wait.as_millis() / RETRY.as_millis() + 1;
+    for _ in 0..tries {
+        let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await.map_err(MigrateError::Lock)?;
+        if row.get(0) {
+            return Ok(());
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+    Err(MigrateError::Locked(wait))
+}

@@ -1,0 +1,25 @@
+//! What is remembered, in Postgres: the only room that names its driver.
+//!
+//! Never stored: session tokens, client secrets and private keys in the clear. Each statement is a file under `sql/`, listed in
+//! [`queries`] and run by [`run`]; each entity has a store.
+//!
+//! - [`url`], [`tls`], [`pool`]: how the database is reached, every wait bounded.
+//! - [`migrate`]: the schema.
+//! - [`sessions`], [`signing_keys`], [`clients`]: the stores.
+
+pub mod clients;
+mod connection_string;
+pub mod error;
+pub mod migrate;
+pub mod pool;
+pub mod queries;
+pub mod run;
+mod schema;
+pub mod sessions;
+pub mod signing_keys;
+#[cfg(test)]
+mod test_server;
+mod tls;
+#[cfg(test)]
+mod tls_tests;
+pub mod url;

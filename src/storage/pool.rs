@@ -1,0 +1,223 @@
+//! The pool of database connections, where every wait has a bound, and single connections for migrations.
+//!
+//! Every connection is to a server that takes writes: a replica cannot be asked whether a session is revoked.
+
+use std::{error::Error, fmt, io, num::NonZeroUsize, time::Duration};
+
+use deadpool_postgres::{
+    BuildError, Hook, HookError, Manager, ManagerConfig, Object, PoolError as DeadpoolError, RecyclingMethod, Runtime,
+    TimeoutType, Timeouts,
+};
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_postgres::{Client, Config, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{
+    tls::{self, TlsError},
+    url::DatabaseUrl,
+};
+
+/// A connection on loan; it returns to the pool when dropped.
+pub type PooledConnection = Object;
+
+/// What the hook says of a server in recovery; deadpool carries it as text.
+const IN_RECOVERY: &str = "the server is in recovery";
+
+/// Size and bounds of a pool.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolOptions {
+    /// How many connections there may be at once.
+    pub size: NonZeroUsize,
+    /// Bounds the making of one connection: name, socket, TLS, authentication and settings together.
+    pub connect_timeout: Duration,
+    /// Bounds the wait for a connection that others hold.
+    pub wait_timeout: Duration,
+    /// After how long the server gives a statement up. Waits for a lock are given half of it.
+    pub query_timeout: Duration,
+}
+
+/// A pool of connections to one database; clones share it.
+#[derive(Clone)]
+pub struct Pool {
+    connections: deadpool_postgres::Pool,
+    get_timeout: Duration,
+}
+
+/// Why a pool could not be set up; nothing was sent to the database yet.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolSetupError {
+    /// TLS could not be set up.
+    #[error("TLS to the database cannot be set up")]
+    Tls(#[from] TlsError),
+    /// There is no runtime to keep time.
+    #[error("the connection pool cannot be built")]
+    Build(#[from] BuildError),
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// All connections stayed in use for the whole wait.
+    #[error("no database connection became free in time")]
+    Timeout,
+    /// A connection could not be made, or not in time.
+    #[error("the database cannot be reached")]
+    Connect(#[source] Box<dyn Error + Send + Sync>),
+    /// The pool was closed.
+    #[error("the connection pool is closed")]
+    Closed,
+    /// The server is a replica, or refuses writes for another reason.
+    #[error("the database server takes no writes")]
+    ReadOnlyServer,
+}
+
+/// How a pool is doing, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Connections that exist.
+    pub size: usize,
+    /// Connections that nobody uses.
+    pub available: usize,
+    /// Callers that wait for a connection.
+    pub waiting: usize,
+}
+
+impl Pool {
+    /// Sets up an empty pool; connections are made when they are asked for.
+    ///
+    /// # Errors
+    /// [`PoolSetupError`] when a certificate file cannot be used.
+    pub fn new(url: &DatabaseUrl, options: PoolOptions) -> Result<Self, PoolSetupError> {
+        Self::build(url.driver_config(options.connect_timeout), tls::connector(url)?, options)
+    }
+
+    fn build(config: Config, tls: MakeRustlsConnect, options: PoolOptions) -> Result<Self, PoolSetupError> {
+        // Fast recycling makes no round trip: a dead connection shows in the first statement.
+        let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let settings = settings(options.query_timeout);
+        let connections = deadpool_postgres::Pool::builder(manager)
+            .max_size(options.size.get())
+            .runtime(Runtime::Tokio1)
+            .timeouts(Timeouts {
+                wait: Some(options.wait_timeout),
+                create: Some(options.connect_timeout),
+                recycle: Some(options.connect_timeout),
+            })
+            .post_create(Hook::async_fn(move |connection, _| {
+                let settings = settings.clone();
+                Box::pin(async move { prepare(connection, &settings).await })
+            }))
+            .build()?;
+        Ok(Self { connections, get_timeout: options.wait_timeout + options.connect_timeout })
+    }
+
+    /// Takes a free connection, makes one where there may be more, or waits.
+    ///
+    /// Returns within `wait_timeout` and `connect_timeout` together. A connection that the server has closed meanwhile can
+    /// be handed out once; its first statement fails.
+    ///
+    /// # Errors
+    /// [`PoolError`].
+    pub async fn get(&self) -> Result<PooledConnection, PoolError> {
+        // deadpool bounds the making of a connection, but not the hook behind it.
+        match timeout(self.get_timeout, self.connections.get()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(DeadpoolError::Timeout(TimeoutType::Wait))) => Err(PoolError::Timeout),
+            Ok(Err(DeadpoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle))) | Err(_) => {
+                Err(PoolError::connect_timed_out())
+            }
+            Ok(Err(DeadpoolError::Closed)) => Err(PoolError::Closed),
+            Ok(Err(DeadpoolError::PostCreateHook(HookError::Message(_)))) => Err(PoolError::ReadOnlyServer),
+            Ok(Err(DeadpoolError::Backend(error) | DeadpoolError::PostCreateHook(HookError::Backend(error)))) => {
+                Err(PoolError::from_driver(error))
+            }
+            Ok(Err(error @ DeadpoolError::NoRuntimeSpecified)) => Err(PoolError::Connect(Box::new(error))),
+        }
+    }
+
+    /// How the pool is doing now.
+    #[must_use]
+    pub fn status(&self) -> PoolStatus {
+        let status = self.connections.status();
+        PoolStatus { size: status.size, available: status.available, waiting: status.waiting }
+    }
+
+    /// Closes idle connections, ends all waits with [`PoolError::Closed`], and closes the rest as they are returned.
+    pub fn close(&self) {
+        self.connections.close();
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Pool({:?})", self.status())
+    }
+}
+
+impl PoolError {
+    fn connect_timed_out() -> Self {
+        Self::Connect(Box::new(io::Error::new(io::ErrorKind::TimedOut, "the server did not answer in time")))
+    }
+
+    fn from_driver(error: tokio_postgres::Error) -> Self {
+        // The driver reports a refused `target_session_attrs` as a permission error of its own making; one from the
+        // operating system has a number.
+        let refused = error
+            .source()
+            .and_then(|source| source.downcast_ref::<io::Error>())
+            .is_some_and(|source| source.kind() == io::ErrorKind::PermissionDenied && source.raw_os_error().is_none());
+        if refused { Self::ReadOnlyServer } else { Self::Connect(Box::new(error)) }
+    }
+}
+
+/// Makes one connection outside of any pool, without the pool's settings: migrations may take their time.
+///
+/// The handle is of the task that moves the bytes; it ends when the client is dropped or the server closes.
+///
+/// # Errors
+/// [`PoolError::Connect`], also when a certificate file cannot be used, or [`PoolError::ReadOnlyServer`].
+pub async fn connect_once(url: &DatabaseUrl, connect_timeout: Duration) -> Result<(Client, JoinHandle<()>), PoolError> {
+    let tls = tls::connector(url).map_err(|error| PoolError::Connect(Box::new(error)))?;
+    let (client, connection) = timeout(connect_timeout, url.driver_config(connect_timeout).connect(tls))
+        .await
+        .map_err(|_| PoolError::connect_timed_out())?
+        .map_err(PoolError::from_driver)?;
+    let task = tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::warn!(error = &error as &dyn Error, "a database connection broke");
+        }
+    });
+    Ok((client, task))
+}
+
+/// The settings of a pooled connection, by `SET` and not as startup options, which poolers refuse.
+///
+/// The generic plan keeps a cached statement from being planned anew for its first executions.
+fn settings(query_timeout: Duration) -> String {
+    let statement = milliseconds(query_timeout);
+    let lock = milliseconds(query_timeout / 2);
+    format!(
+        "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
+         SET idle_in_transaction_session_timeout = {statement}; SET plan_cache_mode = force_generic_plan; \
+         SELECT pg_is_in_recovery()::text"
+    )
+}
+
+/// Whole milliseconds, never 0, which would switch the limit off.
+fn milliseconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX).max(1)
+}
+
+/// Applies the settings and refuses a replica, in one round trip.
+async fn prepare(connection: &Client, settings: &str) -> Result<(), HookError> {
+    let answer = connection.simple_query(settings).await.map_err(HookError::Backend)?;
+    let primary = answer.iter().any(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0) == Some("false"),
+        _ => false,
+    });
+    if primary { Ok(()) } else { Err(HookError::message(IN_RECOVERY)) }
+}
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

@@ -1,0 +1,53 @@
+//! Every statement by name; its text is the file `sql/<name>.sql`.
+
+/// A named SQL statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query {
+    /// Its name, `<entity>/<verb>`: also its metric label.
+    pub name: &'static str,
+    /// Its text, comments included.
+    pub text: &'static str,
+}
+
+macro_rules! queries {
+    ($( $constant:ident = $name:literal, )+) => {
+        $( #[doc = concat!("`sql/", $name, ".sql`")]
+        pub const $constant: Query = Query {
+            name: $name,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/", $name, ".sql")),
+        }; )+
+
+        /// Every statement, so that a test can prepare them all.
+        pub const ALL: &[Query] = &[$($constant),+];
+    };
+}
+
+queries! {
+    CLIENT_FIND_BY_SECRET_DIGEST = "client/find_by_secret_digest",
+    CLIENT_INSERT = "client/insert",
+    CLIENT_LIST = "client/list",
+    CLIENT_REMOVE = "client/remove",
+    CLIENT_ROTATE = "client/rotate",
+    SCHEMA_PING = "schema/ping",
+    SCHEMA_VERSION = "schema/version",
+    SESSION_COUNT_LIVE = "session/count_live",
+    SESSION_COUNT_LIVE_BY_SUBJECT = "session/count_live_by_subject",
+    SESSION_FIND_BY_ID = "session/find_by_id",
+    SESSION_FIND_BY_TOKEN_DIGEST = "session/find_by_token_digest",
+    SESSION_INSERT = "session/insert",
+    SESSION_LIST = "session/list",
+    SESSION_LIST_BY_SUBJECT = "session/list_by_subject",
+    SESSION_REPLACE_TOKEN_DIGEST = "session/replace_token_digest",
+    SESSION_REVOKE = "session/revoke",
+    SESSION_TOUCH_BATCH = "session/touch_batch",
+    SIGNING_KEY_ACTIVATE = "signing_key/activate",
+    SIGNING_KEY_DROP = "signing_key/drop",
+    SIGNING_KEY_ERASE_DESTROYED = "signing_key/erase_destroyed",
+    SIGNING_KEY_INSERT = "signing_key/insert",
+    SIGNING_KEY_LIST = "signing_key/list",
+    SIGNING_KEY_LOCK = "signing_key/lock",
+    SIGNING_KEY_RESEAL = "signing_key/reseal",
+    SIGNING_KEY_RETIRE = "signing_key/retire",
+    SUBJECT_RAISE_EPOCH = "subject/raise_epoch",
+    SUBJECT_RAISE_GLOBAL_EPOCH = "subject/raise_global_epoch",
+}

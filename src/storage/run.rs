@@ -1,0 +1,212 @@
+//! Runs named statements: the only place that prepares, times, bounds and counts them.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use deadpool_postgres::Object;
+use tokio_postgres::{Error, Row, types::ToSql};
+
+use super::{
+    error::StorageError,
+    pool::{Pool, PoolStatus},
+    queries::Query,
+};
+use crate::{
+    clock::Clock,
+    telemetry::metrics::{Metrics, seconds},
+};
+
+/// Parameters of a statement, each named by a comment where it is given.
+pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// The one way to the database: a pool of connections, every wait bounded, every statement counted.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool,
+    query_timeout: Duration,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Database").field("query_timeout", &self.query_timeout).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Wraps a pool. A statement that takes longer than `query_timeout` is given up, and its connection with it.
+    #[must_use]
+    pub fn new(pool: Pool, query_timeout: Duration, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+        Self { pool, query_timeout, clock, metrics }
+    }
+
+    /// How many connections there are, for metrics.
+    #[must_use]
+    pub fn pool_status(&self) -> PoolStatus {
+        self.pool.status()
+    }
+
+    /// Closes every connection; later statements fail as unavailable.
+    pub fn close(&self) {
+        self.pool.close();
+    }
+
+    /// Reads rows. A read whose connection turns out to be broken is tried once more on another one.
+    pub(super) async fn rows(
+        &self,
+        query: &'static Query,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, StorageError> {
+        match self.rows_once(query, parameters).await {
+            Err(error) if error.broke_connection() => self.rows_once(query, parameters).await,
+            result => result,
+        }
+    }
+
+    /// Reads at most one row.
+    pub(super) async fn row(
+        &self,
+        query: &'static Query,
+        parameters: Parameters<'_>,
+    ) -> Result<Option<Row>, StorageError> {
+        let mut rows = self.rows(query, parameters).await?;
+        let row = rows.pop();
+        if rows.is_empty() { Ok(row) } else { Err(too_many(query, rows.len() + 1)) }
+    }
+
+    /// Changes rows, outside a transaction; returns how many. Never tried twice.
+    pub(super) async fn execute(&self, query: &'static Query, parameters: Parameters<'_>) -> Result<u64, StorageError> {
+        let client = self.client().await?;
+        let work = async { client.execute(&client.prepare_cached(query.text).await?, parameters).await };
+        let result = self.bounded(query, work).await;
+        keep_or_discard(client, &result);
+        result
+    }
+
+    /// Begins a transaction. It is rolled back unless it is committed.
+    pub(super) async fn begin(&self) -> Result<Transaction<'_>, StorageError> {
+        let client = self.client().await?;
+        let mut transaction = Transaction { database: self, client: Some(client) };
+        transaction.control(&BEGIN).await?;
+        Ok(transaction)
+    }
+
+    async fn rows_once(&self, query: &'static Query, parameters: Parameters<'_>) -> Result<Vec<Row>, StorageError> {
+        let client = self.client().await?;
+        let work = async { client.query(&client.prepare_cached(query.text).await?, parameters).await };
+        let result = self.bounded(query, work).await;
+        keep_or_discard(client, &result);
+        result
+    }
+
+    async fn client(&self) -> Result<Object, StorageError> {
+        let began = self.clock.monotonic();
+        let client = self.pool.get().await.map_err(StorageError::Unavailable);
+        self.metrics.database_pool_wait_seconds.observe(seconds(self.clock.monotonic().saturating_sub(began)));
+        client
+    }
+
+    async fn bounded<T>(
+        &self,
+        query: &'static Query,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, StorageError> {
+        let name = query.name;
+        let began = self.clock.monotonic();
+        let result = match tokio::time::timeout(self.query_timeout, work).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(source)) => Err(StorageError::Query { query: name, source }),
+            Err(_) => Err(StorageError::TimedOut { query: name }),
+        };
+        let took = seconds(self.clock.monotonic().saturating_sub(began));
+        self.metrics.database_query_duration_seconds.with_label_values(&[name]).observe(took);
+        let label = if result.is_ok() { "ok" } else { "error" };
+        self.metrics.database_queries_total.with_label_values(&[name, label]).inc();
+        result
+    }
+}
+
+const BEGIN: Query = Query { name: "transaction/begin", text: "BEGIN" };
+const COMMIT: Query = Query { name: "transaction/commit", text: "COMMIT" };
+
+/// A transaction on one connection. Dropped without [`Self::commit`], the connection is closed, which rolls it back.
+pub(super) struct Transaction<'a> {
+    database: &'a Database,
+    client: Option<Object>,
+}
+
+impl Transaction<'_> {
+    pub(super) async fn rows(
+        &self,
+        query: &'static Query,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, StorageError> {
+        let client = self.client()?;
+        let work = async { client.query(&client.prepare_cached(query.text).await?, parameters).await };
+        self.database.bounded(query, work).await
+    }
+
+    pub(super) async fn execute(&self, query: &'static Query, parameters: Parameters<'_>) -> Result<u64, StorageError> {
+        let client = self.client()?;
+        let work = async { client.execute(&client.prepare_cached(query.text).await?, parameters).await };
+        self.database.bounded(query, work).await
+    }
+
+    /// Changes exactly one row, or fails.
+    pub(super) async fn execute_one(
+        &self,
+        query: &'static Query,
+        parameters: Parameters<'_>,
+    ) -> Result<(), StorageError> {
+        one_row(query, self.execute(query, parameters).await?)
+    }
+
+    /// Makes the changes durable.
+    pub(super) async fn commit(mut self) -> Result<(), StorageError> {
+        self.control(&COMMIT).await?;
+        // Whole again: back to the pool.
+        drop(self.client.take());
+        Ok(())
+    }
+
+    async fn control(&mut self, query: &'static Query) -> Result<(), StorageError> {
+        let client = self.client()?;
+        self.database.bounded(query, client.batch_execute(query.text)).await
+    }
+
+    fn client(&self) -> Result<&Object, StorageError> {
+        // Present until commit takes it, and commit consumes the transaction.
+        self.client.as_ref().ok_or(StorageError::TimedOut { query: COMMIT.name })
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            drop(Object::take(client));
+        }
+    }
+}
+
+/// Fails unless exactly one row was touched.
+pub(super) fn one_row(query: &'static Query, rows: u64) -> Result<(), StorageError> {
+    if rows == 1 { Ok(()) } else { Err(StorageError::RowCount { query: query.name, rows }) }
+}
+
+/// Tells whether one row or none was touched; more is an error.
+pub(super) fn at_most_one_row(query: &'static Query, rows: u64) -> Result<bool, StorageError> {
+    if rows <= 1 { Ok(rows == 1) } else { Err(StorageError::RowCount { query: query.name, rows }) }
+}
+
+fn too_many(query: &'static Query, rows: usize) -> StorageError {
+    StorageError::RowCount { query: query.name, rows: u64::try_from(rows).unwrap_or(u64::MAX) }
+}
+
+/// A connection that was given up in the middle of a statement must not serve another request.
+fn keep_or_discard<T>(client: Object, result: &Result<T, StorageError>) {
+    match result {
+        Err(StorageError::TimedOut { .. }) => drop(Object::take(client)),
+        Err(error) if error.broke_connection() => drop(Object::take(client)),
+        Ok(_) | Err(_) => drop(client),
+    }
+}

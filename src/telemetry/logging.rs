@@ -1,0 +1,46 @@
+//! The log: one JSON object per line, or a calm text where a person watches a terminal.
+//!
+//! What may be logged and what never is: `docs/logging.md`.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON everywhere else.
+    Auto,
+    /// One JSON object per line.
+    Json,
+    /// Text for people.
+    Pretty,
+}
+
+/// The log was set up twice in one process.
+#[derive(Debug, thiserror::Error)]
+#[error("the log is already set up")]
+pub struct AlreadySetUp;
+
+/// Starts writing log lines to standard error; call it once, first.
+///
+/// `level` is the least severe level of Ephemint's own lines; libraries speak from `warn` on.
+///
+/// # Errors
+/// [`AlreadySetUp`] on a second call.
+pub fn init(format: LogFormat, level: &str) -> Result<(), AlreadySetUp> {
+    let filter = EnvFilter::new(format!("warn,ephemint={level},audit=info"));
+    let json = match format {
+        LogFormat::Json => true,
+        LogFormat::Pretty => false,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+    };
+    let registry = tracing_subscriber::registry().with(filter);
+    let result = if json {
+        let layer = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
+        registry.with(layer.with_writer(std::io::stderr)).try_init()
+    } else {
+        registry.with(fmt::layer().compact().with_target(false).with_writer(std::io::stderr)).try_init()
+    };
+    result.map_err(|_| AlreadySetUp)
+}
