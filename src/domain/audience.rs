@@ -121,6 +121,26 @@ impl TokenType {
     }
 }
 
+/// How fresh the session must be when a token for an audience is handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Consistency {
+    /// A cached session serves within the staleness bound.
+    #[default]
+    Bounded,
+    /// The session's row is checked for each exchange.
+    Strict,
+}
+
+/// What becomes of unsafe requests that a browser sends from another site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CrossSiteWrites {
+    /// They get no token.
+    #[default]
+    Deny,
+    /// They are exchanged like any other; the service behind must defend itself.
+    Allow,
+}
+
 /// What the operator decided for one audience.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AudiencePolicy {
@@ -142,6 +162,12 @@ pub struct AudiencePolicy {
     pub max_auth_age: Option<Duration>,
     /// Authentication methods that the session must have shown, all of them.
     pub required_amr: Vec<String>,
+    /// How fresh the session must be.
+    pub consistency: Consistency,
+    /// Which clients may ask for it at the token endpoint, by id; absent: any with the scope for it.
+    pub allowed_clients: Option<Vec<String>>,
+    /// What becomes of unsafe requests from other sites.
+    pub cross_site_writes: CrossSiteWrites,
 }
 
 #[cfg(test)]
