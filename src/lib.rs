@@ -18,6 +18,7 @@
 //! a session alive?), [`service::exchange`] (the core act), [`http::gateway`] (how a gateway asks), [`storage`] and `sql/`
 //! (what is kept), [`crypto`] (what is sealed, digested and signed), [`app`] (how it is wired).
 
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod crypto;

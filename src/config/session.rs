@@ -96,6 +96,17 @@ pub enum SameSite {
     Strict,
 }
 
+impl SameSite {
+    /// The attribute's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lax => "Lax",
+            Self::Strict => "Strict",
+        }
+    }
+}
+
 pub(super) fn read(reader: &mut Reader) -> Option<SessionConfig> {
     let life = || duration(Duration::from_secs(1)..=Duration::from_hours(400 * 24));
     let idle_timeout = reader.read("session.idle_timeout", life());

@@ -6,7 +6,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{
-    audience::{AudienceName, AudiencePolicy},
+    audience::{Algorithm, AudienceName, AudiencePolicy},
     session::{Claims, Session, SessionId},
     subject::Subject,
 };
@@ -88,5 +88,51 @@ impl AccessTokenClaims {
             client_id: None,
             custom: custom.map(|(name, value)| (name.clone(), value.clone())).collect(),
         })
+    }
+}
+
+/// Longest access token in bytes: with the other headers of an answer it stays under the 4 KiB that gateways buffer.
+pub const MAX_TOKEN_LENGTH: usize = 3_300;
+
+/// Most bytes of a token's header before encoding: its algorithm, key id and type.
+const HEADER: usize = 96;
+
+/// Bytes of an encoded signature.
+fn signature(algorithm: Algorithm) -> usize {
+    match algorithm {
+        Algorithm::Es256 | Algorithm::EdDsa => 86,
+        Algorithm::Rs256 => 342,
+    }
+}
+
+/// The longest token that a policy allows before any custom claim, in bytes.
+///
+/// Every part of a session that a token repeats is bounded where it comes in; JSON escapes at most double a text.
+#[must_use]
+pub fn longest_token(audience: &AudiencePolicy, issuer: &str) -> usize {
+    const NAMES_AND_NUMBERS: usize = 240;
+    const SUBJECT: usize = 2 * 255;
+    const METHODS: usize = 10 * (2 * 32 + 3);
+    const ACR: usize = 2 * 64;
+    let scopes: usize = audience.scopes.iter().map(|scope| scope.len() + 1).sum();
+    let payload = NAMES_AND_NUMBERS + SUBJECT + METHODS + ACR + scopes + issuer.len() + audience.name.as_str().len();
+    (HEADER * 4).div_ceil(3) + (payload * 4).div_ceil(3) + signature(audience.algorithm) + 2
+}
+
+impl AccessTokenClaims {
+    /// Leaves out custom claims, the longest first, until the token fits; returns the names of those left out.
+    pub fn shorten(&mut self, audience: &AudiencePolicy) -> Vec<String> {
+        let mut left_out = Vec::new();
+        loop {
+            let payload = serde_json::to_string(self).map_or(usize::MAX / 8, |payload| payload.len());
+            let length = (HEADER * 4).div_ceil(3) + (payload * 4).div_ceil(3) + signature(audience.algorithm) + 2;
+            if length <= MAX_TOKEN_LENGTH {
+                return left_out;
+            }
+            let lengths = self.custom.iter().map(|(name, value)| (value.to_string().len(), name));
+            let Some(longest) = lengths.max().map(|(_, name)| name.clone()) else { return left_out };
+            self.custom.remove(&longest);
+            left_out.push(longest);
+        }
     }
 }

@@ -32,11 +32,11 @@ use super::{
 /// What browsers reach. `cookie_key` signs what passes between the cookie bridge and actix-session.
 pub fn public_app(
     state: AppState,
-    cookie_key: &[u8; 64],
+    cookie_key: [u8; 64],
 ) -> App<
     impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>,
 > {
-    let key = Key::from(cookie_key);
+    let key = Key::from(&cookie_key);
     let bridge_key = Rc::new(key.clone());
     let sessions = SessionMiddleware::builder(BrowserSessionStore::new(state.clone()), key)
         .cookie_name(INNER_NAME.to_owned())

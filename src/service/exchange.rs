@@ -213,9 +213,18 @@ impl Exchange {
     ) -> Result<Exchanged, ExchangeError> {
         let jti = URL_SAFE_NO_PAD.encode(random::bytes::<16>()?);
         let issuer = self.rules.issuer_of(policy.algorithm);
-        let claims = AccessTokenClaims::for_session(session, policy, &issuer, jti, now, self.rules.backdate)
+        let mut claims = AccessTokenClaims::for_session(session, policy, &issuer, jti, now, self.rules.backdate)
             // The session ends within this second.
             .ok_or(ExchangeError::Unauthenticated(RefusalReason::Expired, Some(session.id)))?;
+        let left_out = claims.shorten(policy);
+        if !left_out.is_empty() {
+            tracing::warn!(
+                session.id = %session.id,
+                audience = policy.name.as_str(),
+                claims = ?left_out,
+                "custom claims left out: the token would be too large for gateways"
+            );
+        }
         let signer = self.ring.signer(policy.algorithm, now, self.clock.monotonic())?;
         let began = self.clock.monotonic();
         let token = signer.sign(&claims, policy.token_type)?;

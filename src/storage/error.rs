@@ -51,6 +51,12 @@ impl StorageError {
         refusal.constraint()
     }
 
+    /// Whether the statement names a table that does not exist: the database was never migrated.
+    #[must_use]
+    pub fn undefined_table(&self) -> bool {
+        matches!(self, Self::Query { source, .. } if source.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE))
+    }
+
     /// Whether the connection broke, so that a read may be tried once more on another one.
     pub(super) fn broke_connection(&self) -> bool {
         matches!(self, Self::Query { source, .. } if source.is_closed() || source.as_db_error().is_none())

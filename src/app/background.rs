@@ -1,0 +1,94 @@
+//! The work that goes on beside requests: keys are watched, last-seen times are written.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
+
+use super::services::Services;
+use crate::telemetry::{error_chain::ErrorChain, metrics::Metrics};
+
+/// How long a task that panicked rests before it is started again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// The running tasks.
+#[derive(Debug)]
+pub struct Background {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Background {
+    /// Starts every task; the keys are looked after every `poll_interval`.
+    #[must_use]
+    pub fn start(services: &Services, poll_interval: Duration) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let keys = Arc::clone(&services.keys);
+        let activity = Arc::clone(&services.activity);
+        let flush_interval = activity.flush_interval();
+        let tasks = vec![
+            every("signing_keys", poll_interval, stopped.clone(), services.metrics.clone(), move || {
+                let keys = Arc::clone(&keys);
+                async move { keys.step().await }
+            }),
+            every("activity", flush_interval, stopped, services.metrics.clone(), move || {
+                let activity = Arc::clone(&activity);
+                async move { activity.flush().await }
+            }),
+        ];
+        Self { stop, tasks }
+    }
+
+    /// Ends every task after the step it is in.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            // A task only ends early by a panic, which has been logged.
+            let _ = task.await;
+        }
+    }
+}
+
+/// Runs `step` at every interval until stopped. A failure is logged once, when it begins and when it ends; a panic ends the step,
+/// not the task.
+fn every<F, W, E>(
+    task: &'static str,
+    interval: Duration,
+    mut stopped: watch::Receiver<bool>,
+    metrics: Metrics,
+    step: F,
+) -> JoinHandle<()>
+where
+    F: Fn() -> W + Send + 'static,
+    W: Future<Output = Result<(), E>> + Send + 'static,
+    E: std::error::Error + Send + 'static,
+{
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing = false;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = stopped.wait_for(|stop| *stop) => break,
+            }
+            let result = tokio::spawn(step()).await;
+            let up = matches!(result, Ok(Ok(())));
+            metrics.background_task_up.with_label_values(&[task]).set(i64::from(up));
+            match result {
+                Ok(Ok(())) if failing => tracing::info!(task, "background task works again"),
+                Ok(Ok(())) => {}
+                Ok(Err(error)) if failing => {
+                    tracing::debug!(task, error = %ErrorChain(&error), "background task fails")
+                }
+                Ok(Err(error)) => {
+                    tracing::error!(task, error = %ErrorChain(&error), "background task fails; it is tried again")
+                }
+                Err(_) => {
+                    tracing::error!(task, "background task panicked; it is started again");
+                    tokio::time::sleep(RESTART_PAUSE).await;
+                }
+            }
+            failing = !up;
+        }
+    })
+}

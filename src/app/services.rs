@@ -1,0 +1,279 @@
+//! Everything below the listeners, wired: shared by the running service and by the commands that work on its database.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    crypto::{
+        error::CryptoError,
+        master_key::{MasterKey, Vault},
+    },
+    domain::access_token::{MAX_TOKEN_LENGTH, longest_token},
+    service::{
+        activity::Activity,
+        clients::Clients,
+        exchange::{Exchange, IssuerRules},
+        keys::{KeyRules, Keys, KeysError},
+        sessions::{SessionRules, Sessions},
+    },
+    storage::{
+        clients::ClientStore,
+        error::StorageError,
+        migrate::{self, MigrateError, Migrated},
+        pool::{Pool, PoolOptions, PoolSetupError},
+        run::Database,
+        sessions::SessionStore,
+        signing_keys::SigningKeyStore,
+        url::{DatabaseUrl, DatabaseUrlError},
+    },
+    telemetry::{error_chain::ErrorChain, metrics::Metrics},
+    version,
+};
+
+/// How long one replica waits for another that is migrating.
+const MIGRATION_WAIT: Duration = Duration::from_secs(60);
+/// How often making the first keys is tried while other replicas hold the lock.
+const KEY_TRIES: u32 = 10;
+
+/// Why the parts below the listeners are not usable.
+#[derive(Debug, thiserror::Error)]
+pub enum ServicesError {
+    /// A database address cannot be understood.
+    #[error("{key}")]
+    Url {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: DatabaseUrlError,
+    },
+    /// The pool cannot be set up.
+    #[error("the database connection cannot be set up")]
+    Pool(#[from] PoolSetupError),
+    /// The schema could not be brought up to date, or is too old.
+    #[error("the schema of the database at {place} is not usable")]
+    Migrate {
+        /// Host, port and database.
+        place: String,
+        /// Why.
+        #[source]
+        source: MigrateError,
+    },
+    /// The database does not answer.
+    #[error("the database at {place} cannot be used")]
+    Database {
+        /// Host, port and database.
+        place: String,
+        /// Why.
+        #[source]
+        source: StorageError,
+    },
+    /// No keys could be derived.
+    #[error("secrets.master_key cannot be used")]
+    MasterKey(#[from] CryptoError),
+    /// The signing keys are not usable.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// An audience's tokens can be too large for gateways.
+    #[error(
+        "audience {audience}: its tokens can reach {length} bytes and may have {MAX_TOKEN_LENGTH}; give it fewer or shorter scopes"
+    )]
+    TokenTooLong {
+        /// The audience.
+        audience: String,
+        /// The longest token that its policy allows.
+        length: usize,
+    },
+    /// Two metrics clash.
+    #[error("the metrics cannot be registered")]
+    Metrics,
+}
+
+/// The parts below the listeners.
+#[derive(Debug)]
+pub struct Services {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The counters.
+    pub metrics: Metrics,
+    /// The database.
+    pub database: Database,
+    /// The derived keys.
+    pub vault: Arc<Vault>,
+    /// Last-seen times on their way to the database.
+    pub activity: Arc<Activity>,
+    /// The sessions.
+    pub sessions: Arc<Sessions>,
+    /// The signing keys.
+    pub keys: Arc<Keys>,
+    /// The service credentials.
+    pub clients: Arc<Clients>,
+    /// The exchange.
+    pub exchange: Arc<Exchange>,
+    /// Who issues tokens, with what.
+    pub issuer: IssuerRules,
+}
+
+impl Services {
+    /// Wires everything, migrates where that is allowed, and makes sure that there are keys.
+    ///
+    /// # Errors
+    /// [`ServicesError`] names what is in the way.
+    pub async fn prepare(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServicesError> {
+        let services = Self::connect(config, clock)?;
+        if config.database.migrate {
+            migrate(config).await?;
+        }
+        services.check_schema(config).await?;
+        services.prepare_keys().await?;
+        Ok(services)
+    }
+
+    /// Wires everything without asking the database anything.
+    ///
+    /// # Errors
+    /// [`ServicesError`] names the setting that is in the way.
+    pub fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServicesError> {
+        let metrics = Metrics::new().map_err(|_| ServicesError::Metrics)?;
+        metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
+        let vault = Arc::new(vault(config)?);
+        let url = database_url(config)?;
+        let pool = Pool::new(
+            &url,
+            PoolOptions {
+                size: NonZeroUsize::new(config.database.pool_size).unwrap_or(NonZeroUsize::MIN),
+                connect_timeout: config.database.connect_timeout,
+                wait_timeout: config.database.wait_timeout,
+                query_timeout: config.database.query_timeout,
+            },
+        )?;
+        let database = Database::new(pool, config.database.query_timeout, Arc::clone(&clock), metrics.clone());
+        let store = SessionStore::new(database.clone());
+        let idle = config.session.idle_rule();
+        let activity = Arc::new(Activity::new(store.clone(), idle, metrics.clone()));
+        let rules = SessionRules {
+            idle,
+            absolute_timeout: config.session.absolute_timeout,
+            max_staleness: config.exchange.max_staleness,
+        };
+        let sessions = Arc::new(Sessions::new(
+            store,
+            Arc::clone(&vault),
+            Arc::clone(&clock),
+            rules,
+            Arc::clone(&activity),
+            metrics.clone(),
+        ));
+        let keys = Arc::new(Keys::new(
+            SigningKeyStore::new(database.clone()),
+            Arc::clone(&vault),
+            Arc::clone(&clock),
+            key_rules(config),
+            metrics.clone(),
+        ));
+        let clients =
+            Arc::new(Clients::new(ClientStore::new(database.clone()), Arc::clone(&vault), Arc::clone(&clock)));
+        let issuer = IssuerRules {
+            issuer: config.token.issuer.as_str().to_owned(),
+            algorithm: config.token.algorithm,
+            backdate: config.token.backdate,
+        };
+        for policy in &config.audiences {
+            let length = longest_token(policy, &issuer.issuer_of(policy.algorithm));
+            if length > MAX_TOKEN_LENGTH {
+                return Err(ServicesError::TokenTooLong { audience: policy.name.to_string(), length });
+            }
+        }
+        let exchange = Arc::new(Exchange::new(
+            config.audiences.clone(),
+            config.exchange.default_audience.clone(),
+            issuer.clone(),
+            config.exchange.timeout,
+            Arc::clone(&sessions),
+            Arc::clone(keys.ring()),
+            Arc::clone(&clock),
+            metrics.clone(),
+        ));
+        Ok(Self { clock, metrics, database, vault, activity, sessions, keys, clients, exchange, issuer })
+    }
+
+    /// Refuses a database that is older than this program.
+    ///
+    /// # Errors
+    /// [`ServicesError`].
+    pub async fn check_schema(&self, config: &Config) -> Result<(), ServicesError> {
+        let place = || database_url(config).map(|url| url.describe()).unwrap_or_default();
+        let needed = migrate::newest();
+        let found = match self.database.schema_version().await {
+            Ok(found) => found,
+            Err(error) if error.undefined_table() => 0,
+            Err(source) => return Err(ServicesError::Database { place: place(), source }),
+        };
+        if found < needed {
+            let source = MigrateError::TooOld { found, needed };
+            return Err(ServicesError::Migrate { place: place(), source });
+        }
+        Ok(())
+    }
+
+    async fn prepare_keys(&self) -> Result<(), ServicesError> {
+        // Replicas that start together queue for one lock, and a try waits for it only as long as a statement may take.
+        for _ in 1..KEY_TRIES {
+            match self.keys.prepare().await {
+                Err(KeysError::Storage(error)) => {
+                    tracing::warn!(error = %ErrorChain(&error), "the signing keys could not be prepared; trying again");
+                }
+                result => return result.map_err(Into::into),
+            }
+        }
+        Ok(self.keys.prepare().await?)
+    }
+}
+
+/// Brings the schema up to date.
+///
+/// # Errors
+/// [`ServicesError`] names what is in the way.
+pub async fn migrate(config: &Config) -> Result<Migrated, ServicesError> {
+    let (key, url) = match &config.database.migration_url {
+        Some(url) => ("database.migration_url", url),
+        None => ("database.url", &config.database.url),
+    };
+    let url = DatabaseUrl::parse(url.expose()).map_err(|source| ServicesError::Url { key, source })?;
+    let result = migrate::run(&url, config.database.connect_timeout, MIGRATION_WAIT).await;
+    let migrated = result.map_err(|source| ServicesError::Migrate { place: url.describe(), source })?;
+    for applied in &migrated.applied {
+        tracing::info!(migration = applied, "migration applied");
+    }
+    Ok(migrated)
+}
+
+/// The keys derived from the configured master keys.
+fn vault(config: &Config) -> Result<Vault, CryptoError> {
+    let current = MasterKey::from(*config.secrets.master_key.expose());
+    let previous = config.secrets.previous_master_keys.iter().map(|key| MasterKey::from(*key.expose())).collect();
+    Vault::new(current, previous)
+}
+
+fn database_url(config: &Config) -> Result<DatabaseUrl, ServicesError> {
+    let url = config.database.url.expose();
+    DatabaseUrl::parse(url).map_err(|source| ServicesError::Url { key: "database.url", source })
+}
+
+fn key_rules(config: &Config) -> KeyRules {
+    let mut algorithms = vec![config.token.algorithm];
+    for policy in &config.audiences {
+        if !algorithms.contains(&policy.algorithm) {
+            algorithms.push(policy.algorithm);
+        }
+    }
+    let longest = config.audiences.iter().map(|policy| policy.lifetime).max().unwrap_or(config.token.ttl);
+    KeyRules {
+        algorithms,
+        rotate_every: config.keys.rotate_every,
+        publish_lead: config.keys.publish_lead,
+        poll_interval: config.keys.poll_interval,
+        longest_token: longest.max(config.token.ttl),
+    }
+}
