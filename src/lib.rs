@@ -19,6 +19,7 @@
 //! (what is kept), [`crypto`] (what is sealed, digested and signed), [`app`] (how it is wired).
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crypto;

@@ -78,10 +78,10 @@ where
                 Ok(Ok(())) if failing => tracing::info!(task, "background task works again"),
                 Ok(Ok(())) => {}
                 Ok(Err(error)) if failing => {
-                    tracing::debug!(task, error = %ErrorChain(&error), "background task fails")
+                    tracing::debug!(task, error = %ErrorChain(&error), "background task fails");
                 }
                 Ok(Err(error)) => {
-                    tracing::error!(task, error = %ErrorChain(&error), "background task fails; it is tried again")
+                    tracing::error!(task, error = %ErrorChain(&error), "background task fails; it is tried again");
                 }
                 Err(_) => {
                     tracing::error!(task, "background task panicked; it is started again");

@@ -70,7 +70,6 @@ impl AccessTokenClaims {
         if exp <= now_seconds {
             return None;
         }
-        // Never before the subject authenticated: some validators refuse auth_time > iat.
         let backdated = now_seconds - i64::try_from(backdate.as_secs()).unwrap_or(0);
         let custom = audience.claims.iter().filter_map(|name| session.claims.get_key_value(name));
         Some(Self {
@@ -81,7 +80,7 @@ impl AccessTokenClaims {
             exp,
             jti,
             sid: session.id,
-            auth_time: session.auth_time.unix_timestamp().min(backdated),
+            auth_time: session.auth_time.unix_timestamp(),
             amr: session.amr.clone(),
             acr: session.acr.clone(),
             scope: (!audience.scopes.is_empty()).then(|| audience.scopes.join(" ")),

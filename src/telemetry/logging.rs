@@ -37,7 +37,7 @@ pub fn init(format: LogFormat, level: &str) -> Result<(), AlreadySetUp> {
     };
     let registry = tracing_subscriber::registry().with(filter);
     let result = if json {
-        let layer = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
+        let layer = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
         registry.with(layer.with_writer(std::io::stderr)).try_init()
     } else {
         registry.with(fmt::layer().compact().with_target(false).with_writer(std::io::stderr)).try_init()

@@ -82,14 +82,14 @@ pub async fn observe(
         span.id = trace.span_id(),
     );
     let method = label_of(request.method().as_str());
-    let response = next.call(request).instrument(span.clone()).await?;
+    let response = next.call(request).instrument(span).await?;
     let mut response = with_problem(response.map_into_boxed_body(), &state.origin);
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     let took = state.clock.monotonic().saturating_sub(began);
     count(&state, listener, method, &response, took);
-    span.in_scope(|| log(listener, method, &response, &trace, address, took));
+    log(listener, method, &response, &id, &trace, address, took);
     Ok(response)
 }
 
@@ -130,6 +130,7 @@ fn log(
     listener: &'static str,
     method: &'static str,
     response: &ServiceResponse<BoxBody>,
+    id: &RequestId,
     trace: &TraceContext,
     address: std::net::IpAddr,
     took: Duration,
@@ -148,7 +149,10 @@ fn log(
                 http.status = status.as_u16(),
                 duration_ms = seconds(took) * 1_000.0,
                 client.address = %address,
-                trace.parent_id = trace.parent_id(),
+                request.id = id.as_str(),
+                trace.id = trace.trace_id(),
+                span.id = trace.span_id(),
+                parent.id = trace.parent_id(),
                 problem.code = problem,
                 outcome = note.outcome,
                 session.id = note.session_id.map(tracing::field::display),

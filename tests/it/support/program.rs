@@ -1,0 +1,79 @@
+//! The real binary as a process, for tests of starting, stopping, signals and exit codes.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+
+/// The program under test.
+pub(crate) fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_ephemint"))
+}
+
+/// Runs a command to its end, with a configuration file and a clean environment.
+pub(crate) async fn run(config: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program());
+    command.env_clear().arg("--config").arg(config).args(arguments).stdin(Stdio::null());
+    tokio::time::timeout(Duration::from_secs(60), command.output()).await.unwrap().unwrap()
+}
+
+/// A running `ephemint serve`; killed when dropped.
+pub(crate) struct Serving {
+    pub(crate) child: Child,
+    pub(crate) public: String,
+    pub(crate) gateway: String,
+    pub(crate) admin: String,
+    /// The log so far; the rest goes on being read.
+    pub(crate) log: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Serving {
+    /// Starts the service and waits until it says that it is ready.
+    pub(crate) async fn start(config: &Path) -> Self {
+        let mut child = Command::new(program())
+            .env_clear()
+            .arg("--config")
+            .arg(config)
+            .arg("serve")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let ready = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                log.lock().unwrap().push(line.clone());
+                let parsed: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+                if parsed["message"] == "ephemint is ready" {
+                    return parsed;
+                }
+            }
+            panic!("the service ended before it was ready:\n{}", log.lock().unwrap().join("\n"));
+        };
+        let ready = tokio::time::timeout(Duration::from_secs(60), ready).await.unwrap();
+        let address = |name: &str| ready[name].as_str().unwrap().to_owned();
+        let (public, gateway, admin) = (address("public"), address("gateway"), address("admin"));
+        let rest = std::sync::Arc::clone(&log);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                rest.lock().unwrap().push(line);
+            }
+        });
+        Self { child, public, gateway, admin, log }
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM).unwrap();
+    }
+}
