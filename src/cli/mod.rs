@@ -140,7 +140,7 @@ fn load(file: Option<&std::path::Path>) -> Result<Config, CommandError> {
 }
 
 fn start_log(format: LogFormat, level: &str) -> Result<(), CommandError> {
-    logging::init(format, level).map_err(|error| CommandError::Failed(error.into()))
+    logging::init(format, level, false).map_err(|error| CommandError::Failed(error.into()))
 }
 
 /// The services over the configured database, for a command that changes or reads it.

@@ -24,6 +24,9 @@ pub enum MigrateError {
     /// There is no connection to migrate over.
     #[error("the database cannot be reached")]
     Connect(#[source] PoolError),
+    /// The database could not be made.
+    #[error("the database could not be made")]
+    Create(#[source] tokio_postgres::Error),
     /// The lock could not be asked for.
     #[error("the migration lock failed")]
     Lock(#[source] tokio_postgres::Error),
@@ -72,6 +75,27 @@ pub async fn run(url: &DatabaseUrl, connect_timeout: Duration, wait: Duration) -
     drop(client);
     connection.abort();
     result
+}
+
+/// Makes a database of that name if there is none, over a connection to another one; `name` is a plain identifier of ours.
+///
+/// # Errors
+/// [`MigrateError`] when the server cannot be reached or refuses.
+pub async fn ensure_database(
+    maintenance: &DatabaseUrl,
+    name: &'static str,
+    connect_timeout: Duration,
+) -> Result<(), MigrateError> {
+    let (client, connection) = connect_once(maintenance, connect_timeout).await.map_err(MigrateError::Connect)?;
+    let known = client.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await;
+    let made = match known {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => client.batch_execute(&format!("CREATE DATABASE \"{name}\"")).await,
+        Err(error) => Err(error),
+    };
+    drop(client);
+    connection.abort();
+    made.map_err(MigrateError::Create)
 }
 
 async fn run_on(client: &mut Client, wait: Duration) -> Result<Migrated, MigrateError> {

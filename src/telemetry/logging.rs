@@ -24,12 +24,13 @@ pub struct AlreadySetUp;
 
 /// Starts writing log lines to standard error; call it once, first.
 ///
-/// `level` is the least severe level of Ephemint's own lines; libraries speak from `warn` on.
+/// `level` is the least severe level of Ephemint's own lines; libraries speak from `warn` on. Audit events are written whatever
+/// the level, unless `quiet`: then only warnings and worse appear.
 ///
 /// # Errors
 /// [`AlreadySetUp`] on a second call.
-pub fn init(format: LogFormat, level: &str) -> Result<(), AlreadySetUp> {
-    let filter = EnvFilter::new(format!("warn,ephemint={level},audit=info"));
+pub fn init(format: LogFormat, level: &str, quiet: bool) -> Result<(), AlreadySetUp> {
+    let filter = EnvFilter::new(if quiet { "warn".to_owned() } else { format!("warn,ephemint={level},audit=info") });
     let json = match format {
         LogFormat::Json => true,
         LogFormat::Pretty => false,
