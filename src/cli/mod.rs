@@ -4,6 +4,9 @@
 
 mod clients;
 mod config;
+mod demo_service;
+mod dev;
+mod gateway_config;
 mod keys;
 mod output;
 mod serve;
@@ -37,6 +40,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Try everything on this machine: Postgres, the service, a demo microservice and a gateway, with nothing to configure.
+    Dev(dev::DevArguments),
     /// Run the service.
     Serve,
     /// Bring the database's schema up to date. Safe from several replicas at once.
@@ -50,6 +55,12 @@ enum Command {
     /// Manage service credentials for the admin API.
     #[command(subcommand)]
     Clients(clients::ClientsCommand),
+    /// Print a tested gateway configuration for these settings.
+    #[command(subcommand)]
+    GatewayConfig(gateway_config::GatewayConfigCommand),
+    /// The microservice of `ephemint dev`.
+    #[command(hide = true)]
+    DemoService(demo_service::DemoServiceArguments),
 }
 
 /// Why a command failed.
@@ -111,6 +122,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), CommandError> {
     let file = cli.config.as_deref();
     match cli.command {
+        Command::Dev(arguments) => dev::run(arguments),
         Command::Serve => serve::run(file),
         Command::Migrate => {
             let config = load(file)?;
@@ -124,6 +136,8 @@ fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Config(command) => config::run(file, &command),
         Command::Keys(command) => keys::run(file, &command),
         Command::Clients(command) => clients::run(file, command),
+        Command::GatewayConfig(command) => gateway_config::run(file, &command),
+        Command::DemoService(arguments) => demo_service::run(arguments),
     }
 }
 

@@ -1,5 +1,5 @@
-//! What `ephemint dev` and the tests start beside the service: a Postgres of our own, and other programs that must not
-//! outlive us.
+//! What `ephemint dev` and the tests start beside the service: a Postgres of our own, an nginx in front, a demo microservice
+//! behind, and other programs that must not outlive us.
 //!
 //! Nothing here is used by `ephemint serve`, which never starts a database. The code blocks its thread: call it before
 //! the runtime starts, or from a blocking task.
@@ -12,12 +12,18 @@ pub mod account;
 pub mod binaries;
 mod cluster;
 mod directory;
+pub mod environment;
 mod error;
+pub mod gateway;
+pub mod gateway_config;
+pub mod microservice;
 pub mod postgres;
+pub mod remote_key_set;
 mod socket;
 pub mod supervisor;
 #[cfg(test)]
 mod tests;
+pub mod walkthrough;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 

@@ -66,10 +66,16 @@ impl Walkthrough {
              echo \"the browser's cookie: __Host-session=$SESSION\"\n"
         )?;
         let call = if let Some(front) = self.front {
-            writeln!(formatter, "# 2. Call the microservice through the gateway: the cookie goes in, claims come out.")?;
+            writeln!(
+                formatter,
+                "# 2. Call the microservice through the gateway: the cookie goes in, claims come out."
+            )?;
             format!("curl -sS -i -b \"__Host-session=$SESSION\" http://{front}/api/hello")
         } else {
-            writeln!(formatter, "# 2. Do what a gateway does: exchange the cookie, then call the microservice with the token.")?;
+            writeln!(
+                formatter,
+                "# 2. Do what a gateway does: exchange the cookie, then call the microservice with the token."
+            )?;
             format!(
                 "curl -sS -i http://{}/api/hello -H \"$(curl -sS -i -b \"__Host-session=$SESSION\" http://{}/exchange/demo \
                  | tr -d '\\r' | grep -i '^authorization:')\"",

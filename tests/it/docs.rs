@@ -25,7 +25,8 @@ fn the_settings_page_is_the_table_of_settings() {
         if setting.section() != section {
             section = setting.section();
             let title = if section == "audience" { "[[audience]]".to_owned() } else { format!("[{section}]") };
-            let _ = write!(page, "\n## `{title}`\n\n| key | default | allowed | what for |\n| --- | --- | --- | --- |\n");
+            let _ =
+                write!(page, "\n## `{title}`\n\n| key | default | allowed | what for |\n| --- | --- | --- | --- |\n");
         }
         let name = setting.key.split_once('.').map_or(setting.key, |(_, name)| name);
         let default = match setting.default {

@@ -1,0 +1,51 @@
+//! `ephemint gateway-config`: a tested gateway configuration for these settings.
+
+use std::{net::SocketAddr, path::Path};
+
+use clap::Subcommand;
+
+use super::{CommandError, output::print_line};
+use crate::{
+    config::Config,
+    dev::gateway_config::{self, NginxAddresses},
+};
+
+/// The gateways.
+#[derive(Debug, Subcommand)]
+pub(super) enum GatewayConfigCommand {
+    /// nginx 1.22 or newer, with `auth_request`.
+    Nginx {
+        /// Where nginx listens.
+        #[arg(long, default_value = "127.0.0.1:8000")]
+        listen: SocketAddr,
+        /// Where the application is that nginx protects.
+        #[arg(long, default_value = "127.0.0.1:8090")]
+        application: SocketAddr,
+        /// The audience of the application's tokens; the default audience where it is left out.
+        #[arg(long)]
+        audience: Option<String>,
+    },
+}
+
+pub(super) fn run(file: Option<&Path>, command: &GatewayConfigCommand) -> Result<(), CommandError> {
+    let config = Config::load_from_process(file)?.config;
+    let GatewayConfigCommand::Nginx { listen, application, audience } = command;
+    let default = config.exchange.default_audience.as_ref().map(|audience| audience.as_str().to_owned());
+    let audience = audience.clone().or(default).ok_or_else(|| {
+        CommandError::Usage(
+            "name the application's audience with --audience, or set exchange.default_audience".to_owned(),
+        )
+    })?;
+    if !config.audiences.iter().any(|policy| policy.name.as_str() == audience) {
+        return Err(CommandError::Usage("--audience names no [[audience]] of the configuration".to_owned()));
+    }
+    let text = gateway_config::nginx(&NginxAddresses {
+        listen: *listen,
+        public: config.public.listen,
+        gateway: config.gateway.listen,
+        application: *application,
+        audience: &audience,
+    });
+    print_line(text.trim_end());
+    Ok(())
+}
