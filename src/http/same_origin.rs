@@ -1,16 +1,15 @@
 //! Proof that a state-changing request was not sent by another site (Fetch Metadata, with `Origin` for older browsers).
 //!
-//! Stricter than most: the whole configured origin is compared, a sibling subdomain is another site, and a request that says
-//! neither where it comes from nor lacks a session cookie is refused.
+//! The rule is that of Go's `http.CrossOriginProtection`, with the whole configured origin in the place of the `Host` header: a
+//! browser says `Sec-Fetch-Site` or at least `Origin` with every such request, so whoever says neither is no browser.
 
 use std::future::{Ready, ready};
 
-use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload, http::header, web::Data};
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web::Data};
 
-use crate::http::{middleware::cookie_bridge::SomethingPresented, problem::Problem, state::AppState};
+use crate::http::{problem::Problem, state::AppState};
 
-/// The request comes from a page of our own origin, from no page at all, or carries no session. Naming it in a handler's
-/// signature demands that.
+/// The request comes from a page of our own origin, or from no page at all. Naming it in a handler's signature demands that.
 #[derive(Debug)]
 pub struct SameOrigin;
 
@@ -20,10 +19,9 @@ impl FromRequest for SameOrigin {
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         let Some(state) = request.app_data::<Data<AppState>>() else { return ready(Err(Problem::Internal)) };
-        let presented = request.extensions().get::<SomethingPresented>().is_none_or(|presented| presented.0);
         let site = single(request, "sec-fetch-site");
         let origin = single(request, header::ORIGIN.as_str());
-        let allowed = allowed(site, origin, &state.origin, presented);
+        let allowed = allowed(site, origin, &state.origin);
         ready(if allowed { Ok(Self) } else { Err(Problem::CrossSite) })
     }
 }
@@ -45,16 +43,13 @@ fn single<'a>(request: &'a HttpRequest, name: &str) -> Said<'a> {
     }
 }
 
-fn allowed(site: Said<'_>, origin: Said<'_>, own_origin: &str, session_presented: bool) -> bool {
+fn allowed(site: Said<'_>, origin: Said<'_>, own_origin: &str) -> bool {
     match (site, origin) {
-        (Said::Twice, _) | (_, Said::Twice) => false,
+        (Said::Twice, _) | (Said::Nothing, Said::Twice) => false,
         // `none` is a person's own doing: a bookmark or the address bar.
-        (Said::Once(site), Said::Nothing) => site == b"same-origin" || site == b"none",
-        (Said::Once(site), Said::Once(origin)) => {
-            (site == b"same-origin" || site == b"none") && origin == own_origin.as_bytes()
-        }
+        (Said::Once(site), _) => site == b"same-origin" || site == b"none",
         (Said::Nothing, Said::Once(origin)) => origin == own_origin.as_bytes(),
-        (Said::Nothing, Said::Nothing) => !session_presented,
+        (Said::Nothing, Said::Nothing) => true,
     }
 }
 
@@ -68,13 +63,14 @@ mod tests {
     const OWN: &str = "https://app.example.com";
 
     #[test]
-    fn only_our_own_origin_may_change_state_with_a_session() {
-        assert!(allowed(Once(b"same-origin"), Nothing, OWN, true));
-        assert!(allowed(Once(b"same-origin"), Once(OWN.as_bytes()), OWN, true));
-        assert!(allowed(Once(b"none"), Nothing, OWN, true));
-        assert!(allowed(Nothing, Once(OWN.as_bytes()), OWN, true));
+    fn only_our_own_origin_may_change_state() {
+        assert!(allowed(Once(b"same-origin"), Nothing, OWN));
+        assert!(allowed(Once(b"same-origin"), Once(OWN.as_bytes()), OWN));
+        assert!(allowed(Once(b"none"), Nothing, OWN));
+        assert!(allowed(Nothing, Once(OWN.as_bytes()), OWN));
         for site in ["same-site", "cross-site", "Same-Origin", "", "same-origin, same-origin"] {
-            assert!(!allowed(Once(site.as_bytes()), Nothing, OWN, true), "{site}");
+            assert!(!allowed(Once(site.as_bytes()), Nothing, OWN), "{site}");
+            assert!(!allowed(Once(site.as_bytes()), Once(OWN.as_bytes()), OWN), "{site}");
         }
         for origin in [
             "null",
@@ -85,16 +81,15 @@ mod tests {
             "https://evil.com",
             "",
         ] {
-            assert!(!allowed(Nothing, Once(origin.as_bytes()), OWN, true), "{origin}");
-            assert!(!allowed(Once(b"same-origin"), Once(origin.as_bytes()), OWN, true), "{origin}");
+            assert!(!allowed(Nothing, Once(origin.as_bytes()), OWN), "{origin}");
         }
-        assert!(!allowed(Twice, Nothing, OWN, true));
-        assert!(!allowed(Nothing, Twice, OWN, true));
+        assert!(!allowed(Twice, Nothing, OWN));
+        assert!(!allowed(Twice, Once(OWN.as_bytes()), OWN));
+        assert!(!allowed(Nothing, Twice, OWN));
     }
 
     #[test]
-    fn a_client_that_is_no_browser_may_only_act_without_a_session_cookie() {
-        assert!(!allowed(Nothing, Nothing, OWN, true));
-        assert!(allowed(Nothing, Nothing, OWN, false));
+    fn a_client_that_is_no_browser_may_act() {
+        assert!(allowed(Nothing, Nothing, OWN));
     }
 }
