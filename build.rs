@@ -9,6 +9,11 @@ fn main() {
     });
     println!("cargo::rustc-env=EPHEMINT_COMMIT={}", commit.unwrap_or_else(|| "unknown".to_owned()));
     println!("cargo::rerun-if-env-changed=EPHEMINT_COMMIT");
-    println!("cargo::rerun-if-changed=.git/HEAD");
+    // HEAD names the branch; its log changes with every commit.
+    for file in [".git/HEAD", ".git/logs/HEAD"] {
+        if std::path::Path::new(file).exists() {
+            println!("cargo::rerun-if-changed={file}");
+        }
+    }
     println!("cargo::rerun-if-changed=sql/migrations");
 }
