@@ -3,5 +3,6 @@
 mod dev;
 mod docs;
 mod exchange;
+mod gateway;
 mod sql;
 mod support;

@@ -1,0 +1,226 @@
+//! The whole way, for real: a client, the shipped nginx configuration, the service, and a microservice that verifies with a stock
+//! library from the key set URL alone.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
+    time::Duration,
+};
+
+use ephemint::dev::{
+    gateway::{Gateway, Options},
+    gateway_config::{NginxAddresses, nginx},
+    microservice::{self, MicroserviceOptions},
+};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{
+    app::{Started, TestApp},
+    database::TestDatabase,
+    proxy::DatabaseProxy,
+};
+
+/// nginx in front of a service and a microservice.
+struct Site {
+    app: TestApp,
+    front: SocketAddr,
+    gateway: Option<Gateway>,
+    _directory: TempDir,
+}
+
+impl Site {
+    async fn open() -> Self {
+        Self::for_audience("orders", TestApp::spawn().await).await
+    }
+
+    async fn for_audience(audience: &'static str, app: TestApp) -> Self {
+        let service = free_address();
+        let options = MicroserviceOptions {
+            listen: service,
+            key_set_url: format!("http://{}/.well-known/jwks.json", app.addresses.gateway),
+            issuer: "https://app.example.com".to_owned(),
+            audience: audience.to_owned(),
+        };
+        tokio::spawn(async move { microservice::run(options).await.unwrap() });
+        let front = free_address();
+        let config = nginx(&NginxAddresses {
+            listen: front,
+            public: app.addresses.public,
+            gateway: app.addresses.gateway,
+            application: service,
+            audience,
+        });
+        let directory = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o755)).tempdir().unwrap();
+        let options = Options { directory: directory.path().join("nginx"), config, listen: front, program: None };
+        let gateway = tokio::task::spawn_blocking(move || Gateway::start(&options)).await.unwrap();
+        let gateway =
+            gateway.unwrap_or_else(|error| panic!("the tests need nginx (apt-get install nginx-light): {error}"));
+        let site = Self { app, front, gateway: Some(gateway), _directory: directory };
+        site.wait_for(service).await;
+        site
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.app.http.request(method, format!("http://{}{path}", self.front))
+    }
+
+    async fn call(&self, session: &Started) -> Response {
+        self.request(Method::GET, "/api/hello").header("cookie", session.cookie()).send().await.unwrap()
+    }
+
+    async fn wait_for(&self, address: SocketAddr) {
+        let connected = async {
+            while tokio::net::TcpStream::connect(address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), connected).await.unwrap();
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(gateway) = self.gateway.take() {
+            gateway.stop().unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cookie_becomes_a_token_that_the_microservice_verifies_by_key_set_alone() {
+    let site = Site::open().await;
+    let session = site.app.given_session("alice").await;
+
+    let response = site
+        .request(Method::GET, "/api/hello?page=2")
+        .header("cookie", format!("theme=dark; {}; lang=en", session.cookie()))
+        .send()
+        .await
+        .unwrap();
+
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(!response.headers().contains_key("authorization"), "the token reached the browser");
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["subject"], "alice");
+    assert_eq!(body["session_id"], session.id);
+    assert_eq!(body["cookies_received"], "theme=dark; lang=en");
+    assert_eq!(body["session_cookie_received"], false);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_revocation_the_next_call_is_refused() {
+    let site = Site::open().await;
+    let session = site.app.given_session("alice").await;
+    assert_eq!(site.call(&session).await.status(), StatusCode::OK);
+
+    let path = format!("/admin/sessions/{}", session.id);
+    site.app.admin(Method::DELETE, &path).send().await.unwrap();
+
+    let response = site.call(&session).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(response.headers().get_all("www-authenticate").iter().count(), 1);
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["code"], "no-session");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forged_authorization_never_reaches_the_microservice() {
+    let site = Site::open().await;
+    let session = site.app.given_session("alice").await;
+    let own = site.app.access_token("orders", &session).await;
+
+    // Even a token that is valid in itself is no way in without a session.
+    for forged in ["Bearer EVIL".to_owned(), format!("Bearer {own}")] {
+        let response = site.request(Method::GET, "/api/hello").header("authorization", &forged).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    }
+    let response = site
+        .request(Method::GET, "/api/hello")
+        .header("authorization", "Bearer EVIL")
+        .header("x-upstream-cookie", "evil=1")
+        .header("cookie", session.cookie())
+        .send()
+        .await
+        .unwrap();
+    let body: Value = response.json().await.unwrap();
+    assert_eq!((body["subject"].as_str(), body["cookies_received"].as_str()), (Some("alice"), Some("")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_post_with_a_body_passes_and_so_do_cookies_as_big_as_nginx_takes() {
+    let site = Site::open().await;
+    let session = site.app.given_session("alice").await;
+
+    let posted = site
+        .request(Method::POST, "/api/orders")
+        .header("cookie", session.cookie())
+        .body("x".repeat(100_000))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(posted.status(), StatusCode::OK);
+
+    let big = format!("big={}", "b".repeat(7_800));
+    let response = site
+        .request(Method::GET, "/api/hello")
+        .header("cookie", format!("{}; {big}", session.cookie()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["cookies_received"].as_str().unwrap().len(), big.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disabled_audience_is_forbidden() {
+    let site = Site::for_audience("closed", TestApp::spawn().await).await;
+    let session = site.app.given_session("alice").await;
+    let response = site.call(&session).await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_database_the_gateway_says_503_and_recovers() {
+    let database = TestDatabase::migrated().await;
+    let proxy = DatabaseProxy::open().await;
+    let url = proxy.url(&database.name);
+    let site = Site::for_audience("orders", TestApp::spawn_on(database, &url, "").await).await;
+    let session = site.app.given_session("alice").await;
+
+    proxy.close();
+    let response = site.call(&session).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(response.headers().contains_key("retry-after"));
+
+    proxy.reopen();
+    let recovered = async {
+        while site.call(&session).await.status() != StatusCode::OK {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), recovered).await.expect("it recovers within 2 s");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_but_pages_is_reachable_through_the_gateway() {
+    let site = Site::open().await;
+    let session = site.app.given_session("alice").await;
+    for path in ["/exchange", "/exchange/orders", "/_exchange", "/admin/sessions", "/metrics", "/readyz", "/livez"] {
+        let response = site.request(Method::GET, path).header("cookie", session.cookie()).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+        assert!(!response.headers().contains_key("authorization"), "{path}");
+    }
+    let page = site.request(Method::GET, "/session").header("cookie", session.cookie()).send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    let keys = site.request(Method::GET, "/.well-known/jwks.json").send().await.unwrap();
+    assert_eq!(keys.status(), StatusCode::OK);
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
