@@ -1,5 +1,5 @@
-//! What `ephemint dev` and the tests start beside the service: a Postgres of our own, and other programs that must not
-//! outlive us.
+//! What `ephemint dev` and the tests start beside the service: a Postgres of our own, an nginx in front, a demo microservice
+//! behind, and other programs that must not outlive us.
 //!
 //! Nothing here is used by `ephemint serve`, which never starts a database. The code blocks its thread: call it before
 //! the runtime starts, or from a blocking task.
@@ -13,7 +13,13 @@ pub mod binaries;
 mod cluster;
 mod directory;
 mod error;
+pub mod gateway;
+pub mod gateway_config;
+pub mod microservice;
+#[cfg(test)]
+mod microservice_tests;
 pub mod postgres;
+pub mod remote_key_set;
 mod socket;
 pub mod supervisor;
 #[cfg(test)]
