@@ -77,7 +77,7 @@ mod tests {
 
     const LINES: [&str; 5] = [line::LISTEN, line::PUBLIC, line::GATEWAY, line::APPLICATION, line::EXCHANGE];
 
-    fn addresses<'a>(ports: [u16; 4], audience: &'a str) -> NginxAddresses<'a> {
+    fn addresses(ports: [u16; 4], audience: &str) -> NginxAddresses<'_> {
         let [listen, public, gateway, application] = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
         NginxAddresses { listen, public, gateway, application, audience }
     }

@@ -211,11 +211,11 @@ impl Verifier {
 
 async fn answer(request: HttpRequest, payload: Payload, verifier: Data<Verifier>) -> HttpResponse {
     discard(&request, payload).await;
-    let verified = match bearer_token(request.headers()) {
+    let outcome = match bearer_token(request.headers()) {
         Ok(token) => verifier.verify(token).await,
         Err(refusal) => Err(refusal),
     };
-    let (response, subject, refusal) = match verified {
+    let (response, subject, refusal) = match outcome {
         Ok(token) => {
             let subject = token.claims.get("sub").and_then(Value::as_str).map(str::to_owned);
             (received(&request, &token, verifier.clock.now().unix_timestamp()), subject, None)
@@ -264,7 +264,7 @@ fn bearer_token(headers: &HeaderMap) -> Result<&str, Refusal> {
 
 /// What a caller with a valid token is told.
 #[derive(Serialize)]
-struct Received<'a> {
+struct Shown<'a> {
     service: &'static str,
     method: &'a str,
     path: &'a str,
@@ -281,7 +281,7 @@ fn received(request: &HttpRequest, token: &TokenData<Map<String, Value>>, now: i
     let lines = request.headers().get_all(header::COOKIE);
     let cookies = lines.map(|line| line.to_str().unwrap_or("(not text)")).collect::<Vec<_>>().join("; ");
     let session_cookie_received = cookies.split(';').any(is_session_cookie);
-    let received = Received {
+    let shown = Shown {
         service: "demo",
         method: request.method().as_str(),
         path: request.path(),
@@ -294,7 +294,7 @@ fn received(request: &HttpRequest, token: &TokenData<Map<String, Value>>, now: i
         cookies_received: if session_cookie_received { "(not shown)" } else { &cookies },
         session_cookie_received,
     };
-    document(StatusCode::OK, "application/json", &received)
+    document(StatusCode::OK, "application/json", &shown)
 }
 
 /// Whether this is the session's cookie, under its default name or by the look of its value.

@@ -17,6 +17,8 @@ mod error;
 pub mod gateway;
 pub mod gateway_config;
 pub mod microservice;
+#[cfg(test)]
+mod microservice_tests;
 pub mod postgres;
 pub mod remote_key_set;
 mod socket;
