@@ -16,7 +16,7 @@
 //!
 //! A module imports only from floors below its own; a test enforces it. Read it in this order: [`domain::session`] (when is
 //! a session alive?), [`service::exchange`] (the core act), [`http::gateway`] (how a gateway asks), [`storage`] and `sql/`
-//! (what is kept), [`crypto`] (what is sealed, digested and signed), [`app`] (how it is wired).
+//! (what is kept), [`crypto`] (what is sealed, digested and signed), `app` (how it is wired).
 
 pub mod app;
 pub mod cli;

@@ -58,6 +58,7 @@ CREATE TABLE subject_state (
     CONSTRAINT subject_state_pkey PRIMARY KEY (subject)
 );
 COMMENT ON TABLE subject_state IS 'One row per subject whose sessions were ever ended together, or who is disabled.';
+COMMENT ON COLUMN subject_state.subject IS 'The principal (sub); 1 to 255 bytes.';
 COMMENT ON COLUMN subject_state.revocation_epoch IS 'Counts mass revocations. Sessions started under a lower number are dead, however many they are.';
 COMMENT ON COLUMN subject_state.revoked_at IS 'When the epoch was last raised.';
 COMMENT ON COLUMN subject_state.disabled_at IS 'Since when the subject may have no sessions; null while they may.';
@@ -71,6 +72,7 @@ CREATE TABLE global_state (
     CONSTRAINT global_state_is_one_row CHECK (singleton)
 );
 COMMENT ON TABLE global_state IS 'Exactly one row.';
+COMMENT ON COLUMN global_state.singleton IS 'Always true; keeps the table at one row.';
 COMMENT ON COLUMN global_state.revocation_epoch IS 'Counts global revocations. Sessions started under a lower number are dead.';
 COMMENT ON COLUMN global_state.revoked_at IS 'When the epoch was last raised.';
 INSERT INTO global_state (singleton) VALUES (true);

@@ -3,7 +3,6 @@
 //! The directory itself stays ours; only what the server must own inside it is given to its account.
 
 use std::{
-    fmt::Write as _,
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Write as _},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
@@ -11,13 +10,13 @@ use std::{
     process,
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
 use nix::{fcntl::OFlag, unistd::geteuid};
 
 use super::{
     account::Account,
     error::{EmbeddedPostgresError, failed_to},
 };
+use crate::crypto::fingerprint;
 
 /// Where a directory moves whose own place the server's account cannot reach.
 pub(super) const RELOCATED: &str = "/var/lib/ephemint";
@@ -62,11 +61,7 @@ impl Directory {
 
 /// Sixteen hexadecimal digits that name a path, the same in every build.
 pub(super) fn short_hash(path: &Path) -> String {
-    let digest = digest(&SHA256, path.as_os_str().as_encoded_bytes());
-    digest.as_ref().iter().take(8).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    fingerprint::short_hex(path.as_os_str().as_encoded_bytes())
 }
 
 /// Makes `path` if it is absent, refuses it if others could tamper with it, and returns its canonical form.

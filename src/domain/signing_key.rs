@@ -113,12 +113,13 @@ mod tests {
 
     #[test]
     fn a_key_walks_through_its_states_at_its_dates() {
+        use SigningKeyState::{Active, Destroyed, Pending, Retired};
+
         let start = datetime!(2026-11-01 12:00 UTC);
         let hour = |hours: u64| Some(start + Duration::from_secs(3_600 * hours));
         let dates =
             SigningKeyDates { published_at: start, activates_at: hour(1), retires_at: hour(2), destroys_at: hour(3) };
         let states = [0, 1, 2, 3].map(|hours| dates.state(start + Duration::from_secs(3_600 * hours)));
-        use SigningKeyState::{Active, Destroyed, Pending, Retired};
         assert_eq!(states, [Pending, Active, Retired, Destroyed]);
     }
 

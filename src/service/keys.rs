@@ -8,11 +8,12 @@
 //! - a retired key stays published for `retention`: the longest token lifetime, the longest cache time of the key set, and a
 //!   margin for slow clocks.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use time::OffsetDateTime;
 
 use super::key_ring::{KeyRing, RingKey};
+pub use super::key_rules::KeyRules;
 use crate::{
     clock::Clock,
     crypto::{error::CryptoError, master_key::Vault, signing_key::SigningKey},
@@ -26,11 +27,6 @@ use crate::{
     },
     telemetry::{error_chain::ErrorChain, metrics::Metrics},
 };
-
-/// How long a retired key stays published beyond what lifetimes and caches demand.
-const MARGIN: Duration = Duration::from_secs(60);
-/// The longest cache time of a key set.
-const LONGEST_CACHE: Duration = Duration::from_secs(300);
 
 /// Why the keys are not usable.
 #[derive(Debug, thiserror::Error)]
@@ -53,47 +49,6 @@ pub enum KeysError {
     /// There is no key to rotate.
     #[error("there is no active key and standby to rotate")]
     NothingToRotate,
-}
-
-/// When keys change.
-#[derive(Debug, Clone)]
-pub struct KeyRules {
-    /// The algorithms that are in use, each with a signer and a standby.
-    pub algorithms: Vec<Algorithm>,
-    /// How long a key signs.
-    pub rotate_every: Duration,
-    /// How long a key is published before it signs.
-    pub publish_lead: Duration,
-    /// How often replicas read the keys.
-    pub poll_interval: Duration,
-    /// The longest lifetime of any access token.
-    pub longest_token: Duration,
-}
-
-impl KeyRules {
-    /// How long caches may keep a key set: 5 minutes, or half of a shorter publication lead.
-    #[must_use]
-    pub fn cache_time(&self) -> Duration {
-        LONGEST_CACHE.min(self.publish_lead / 2)
-    }
-
-    /// How far ahead a rotation is planned at least, so that every replica knows of it in time.
-    #[must_use]
-    pub fn announcement(&self) -> Duration {
-        self.poll_interval * 5
-    }
-
-    /// How long a retired key stays published.
-    #[must_use]
-    pub fn retention(&self) -> Duration {
-        self.longest_token + self.cache_time() + MARGIN
-    }
-
-    /// How long a replica may rely on its last reading of the keys.
-    #[must_use]
-    pub fn ring_max_age(&self) -> Duration {
-        (self.poll_interval * 5).max(Duration::from_secs(30))
-    }
 }
 
 /// What a rotation has planned.

@@ -6,5 +6,6 @@ pub mod activity;
 pub mod clients;
 pub mod exchange;
 pub mod key_ring;
+mod key_rules;
 pub mod keys;
 pub mod sessions;

@@ -3,7 +3,7 @@
 //! Never stored: session tokens, client secrets and private keys in the clear. Each statement is a file under `sql/`, listed in
 //! [`queries`] and run by [`run`]; each entity has a store.
 //!
-//! - [`url`], [`tls`], [`pool`]: how the database is reached, every wait bounded.
+//! - [`url`], `tls`, [`pool`]: how the database is reached, every wait bounded.
 //! - [`migrate`]: the schema.
 //! - [`sessions`], [`signing_keys`], [`clients`]: the stores.
 
