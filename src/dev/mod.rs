@@ -1,8 +1,8 @@
 //! What `ephemint dev` and the tests start beside the service: a Postgres of our own, an nginx in front, a demo microservice
 //! behind, and other programs that must not outlive us.
 //!
-//! Nothing here is used by `ephemint serve`, which never starts a database. The code blocks its thread: call it before
-//! the runtime starts, or from a blocking task.
+//! Nothing here is used by `ephemint serve`, which never starts a database. What starts a program blocks its thread:
+//! call it before the runtime starts, or from a blocking task.
 
 use std::{thread, time::Duration};
 
