@@ -140,8 +140,8 @@ mod tests {
         let directory = Directory::temporary().unwrap();
         let made = Secrets::read_or_make(directory.path()).unwrap().master_key().to_owned();
         assert_eq!(Secrets::read_or_make(directory.path()).unwrap().master_key(), made);
-        let mode = fs::metadata(directory.path().join("master.key")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let permissions = fs::metadata(directory.path().join("master.key")).unwrap().permissions();
+        assert_eq!(permissions.mode() & 0o777, 0o600);
     }
 
     #[test]
