@@ -24,7 +24,7 @@ dev: ## Installs what is missing, builds, and runs Ephemint with a Postgres and 
 test: ## Installs what is missing, then checks formatting, lints and docs and runs the whole suite.
 	@.ci/setup test
 	@$(MAKE) --no-print-directory lint $(VALIDATORS)/node_modules/.installed
-	$(CARGO) test --locked
+	$(CARGO) test --locked --all-targets
 
 lint: ## Checks formatting, lints and docs.
 	$(CARGO) fmt --check
