@@ -54,7 +54,12 @@ pub(super) enum ClientsCommand {
 pub(super) fn run(file: Option<&Path>, command: ClientsCommand) -> Result<(), CommandError> {
     let config = load(file)?;
     block_on(async {
-        let clients = services(&config).await?.clients;
+        let services = services(&config).await?;
+        if let ClientsCommand::Add { .. } | ClientsCommand::Rotate { .. } = &command {
+            // Opens every signing key: a secret made under a wrong master key would never be accepted.
+            services.keys.refresh().await.map_err(|error| CommandError::Failed(error.into()))?;
+        }
+        let clients = services.clients;
         match command {
             ClientsCommand::Add { name, scopes, json } => {
                 let (client, secret) = clients.add(&name, scopes).await.map_err(explain)?;

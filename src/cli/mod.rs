@@ -80,7 +80,7 @@ enum CommandError {
 impl From<ServicesError> for CommandError {
     fn from(error: ServicesError) -> Self {
         match error {
-            ServicesError::Url { .. } | ServicesError::TokenTooLong { .. } => {
+            ServicesError::Url { .. } | ServicesError::Pool(_) | ServicesError::TokenTooLong { .. } => {
                 Self::Usage(crate::telemetry::error_chain::ErrorChain(&error).to_string())
             }
             error => Self::Failed(error.into()),
@@ -101,6 +101,10 @@ pub fn main() -> ExitCode {
         }
     };
     match run(cli) {
+        Ok(()) if output::was_lost() => {
+            print_error("the output could not be written");
+            ExitCode::FAILURE
+        }
         Ok(()) => ExitCode::SUCCESS,
         Err(CommandError::Config(error)) => {
             for fault in &error.faults {

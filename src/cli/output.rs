@@ -1,11 +1,24 @@
 //! Where commands print. A reader that goes away ends the output, not the program.
 
-use std::io::Write as _;
+use std::{
+    io::{ErrorKind, Write as _},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+static LOST: AtomicBool = AtomicBool::new(false);
 
 /// Prints one line for whoever asked.
 pub(super) fn print_line(line: &str) {
-    // Nobody is left to tell when standard output is closed.
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    let mut output = std::io::stdout().lock();
+    if let Err(error) = writeln!(output, "{line}").and_then(|()| output.flush()) {
+        // Nobody is left to tell when the reader has gone. A full disk is another matter: a secret is shown only once.
+        LOST.fetch_or(error.kind() != ErrorKind::BrokenPipe, Ordering::Relaxed);
+    }
+}
+
+/// Whether a line could not be written although somebody wants it.
+pub(super) fn was_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
 }
 
 /// Prints one line about what is wrong.

@@ -13,12 +13,17 @@ use crate::{
 pub(super) fn run(file: Option<&Path>) -> Result<(), CommandError> {
     let config = load(file)?;
     block_on(async {
-        let application =
-            Application::build(&config, Arc::new(SystemClock::new())).await.map_err(|error| match error {
-                StartError::Services(error) => CommandError::from(error),
-                error => CommandError::Failed(error.into()),
-            })?;
-        let stop = stop_signal().map_err(|error| CommandError::Failed(error.into()))?;
+        // Listened for from the first moment: the first process of a container has no default action for SIGTERM, and a start
+        // may wait for a minute until others have migrated.
+        let mut stop = std::pin::pin!(stop_signal().map_err(|error| CommandError::Failed(error.into()))?);
+        let built = tokio::select! {
+            built = Application::build(&config, Arc::new(SystemClock::new())) => built,
+            () = &mut stop => return Ok(()),
+        };
+        let application = built.map_err(|error| match error {
+            StartError::Services(error) => CommandError::from(error),
+            error => CommandError::Failed(error.into()),
+        })?;
         application.run(stop).await.map_err(|error| CommandError::Failed(error.into()))
     })?
 }

@@ -1,5 +1,7 @@
 //! Why storage could not answer.
 
+use tokio_postgres::error::{DbError, Severity, SqlState};
+
 use super::pool::PoolError;
 
 /// Why a statement has no result.
@@ -47,18 +49,39 @@ impl StorageError {
     pub fn unique_violation(&self) -> Option<&str> {
         let Self::Query { source, .. } = self else { return None };
         let refusal = source.as_db_error()?;
-        (refusal.code() == &tokio_postgres::error::SqlState::UNIQUE_VIOLATION).then_some(())?;
+        (refusal.code() == &SqlState::UNIQUE_VIOLATION).then_some(())?;
         refusal.constraint()
     }
 
     /// Whether the statement names a table that does not exist: the database was never migrated.
     #[must_use]
     pub fn undefined_table(&self) -> bool {
-        matches!(self, Self::Query { source, .. } if source.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_TABLE))
+        self.code() == Some(&SqlState::UNDEFINED_TABLE)
     }
 
     /// Whether the connection broke, so that a read may be tried once more on another one.
     pub(super) fn broke_connection(&self) -> bool {
-        matches!(self, Self::Query { source, .. } if source.is_closed() || source.as_db_error().is_none())
+        matches!(self, Self::Query { source, .. } if source.is_closed() || source.as_db_error().is_none_or(is_farewell))
     }
+
+    /// Whether the prepared statement is out of date, so that nothing was run: the schema has changed under it, or a pooler
+    /// has put another server connection behind ours.
+    pub(super) fn stale_statement(&self) -> bool {
+        self.code()
+            .is_some_and(|code| [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME].contains(code))
+    }
+
+    /// Whether the server that was asked to write takes no writes.
+    pub(super) fn read_only_server(&self) -> bool {
+        self.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
+    }
+
+    fn code(&self) -> Option<&SqlState> {
+        if let Self::Query { source, .. } = self { source.code() } else { None }
+    }
+}
+
+/// Whether the server closes the connection with this message, as it does when it shuts down.
+fn is_farewell(message: &DbError) -> bool {
+    matches!(message.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
 }

@@ -17,6 +17,9 @@ mod embedded {
 const LOCK: i64 = 7_301_993_201_834_100;
 /// How long between two tries for the lock. A blocking wait would deadlock with `CREATE INDEX CONCURRENTLY`.
 const RETRY: Duration = Duration::from_millis(50);
+/// How long a migration waits for a table that others use. While it waits, all later users of the table wait behind it, so a
+/// long wait would be an outage: better to fail and be started again.
+const SET_LOCK_TIMEOUT: &str = "SET lock_timeout = '5s'";
 
 /// Why the schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +33,20 @@ pub enum MigrateError {
     /// The lock could not be asked for.
     #[error("the migration lock failed")]
     Lock(#[source] tokio_postgres::Error),
+    /// The database did not say in time whether the lock is free.
+    #[error("the database did not answer for {} s", .0.as_secs())]
+    Silent(Duration),
     /// Another process has held the lock for the whole wait.
     #[error("another process has been migrating for {} s; is one stuck?", .0.as_secs())]
     Locked(Duration),
     /// A migration failed, or one that was applied has another text than this program's.
     #[error("a migration failed")]
     Migration(#[source] Box<refinery::Error>),
+    /// A newer migration was applied without this one, so it never will be.
+    #[error(
+        "migration {0} was never applied, although newer ones were: this program and the database do not belong together"
+    )]
+    Skipped(i32),
     /// The database is older than this program and may not be migrated.
     #[error("the schema is at version {found}, and this program needs {needed}: run `ephemint migrate` first")]
     TooOld {
@@ -51,7 +62,7 @@ pub enum MigrateError {
 pub struct Migrated {
     /// The migrations that this run applied, as `number name`.
     pub applied: Vec<String>,
-    /// The schema's version now.
+    /// The schema's version now; above [`newest`] where a newer program has migrated.
     pub version: i32,
 }
 
@@ -100,21 +111,35 @@ pub async fn ensure_database(
 
 async fn run_on(client: &mut Client, wait: Duration) -> Result<Migrated, MigrateError> {
     lock(client, wait).await?;
+    client.batch_execute(SET_LOCK_TIMEOUT).await.map_err(MigrateError::Lock)?;
+    let failed = |error| MigrateError::Migration(Box::new(error));
     let runner = embedded::migrations::runner().set_abort_divergent(true).set_abort_missing(false);
-    let report = runner.run_async(client).await.map_err(|error| MigrateError::Migration(Box::new(error)))?;
+    let report = runner.run_async(client).await.map_err(failed)?;
     let applied =
         report.applied_migrations().iter().map(|done| format!("{} {}", done.version(), done.name())).collect();
-    Ok(Migrated { applied, version: newest() })
+    let history = runner.get_applied_migrations_async(client).await.map_err(failed)?;
+    let versions: Vec<i32> = history.iter().map(refinery::Migration::version).collect();
+    let skipped =
+        runner.get_migrations().iter().map(refinery::Migration::version).find(|known| !versions.contains(known));
+    if let Some(skipped) = skipped {
+        return Err(MigrateError::Skipped(skipped));
+    }
+    Ok(Migrated { applied, version: versions.into_iter().max().unwrap_or(0) })
 }
 
 async fn lock(client: &Client, wait: Duration) -> Result<(), MigrateError> {
-    let tries = wait.as_millis() / RETRY.as_millis() + 1;
-    for _ in 0..tries {
-        let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await.map_err(MigrateError::Lock)?;
-        if row.get(0) {
-            return Ok(());
+    let mut answered = false;
+    let tries = async {
+        loop {
+            let row =
+                client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]).await.map_err(MigrateError::Lock)?;
+            if row.get(0) {
+                return Ok(());
+            }
+            answered = true;
+            tokio::time::sleep(RETRY).await;
         }
-        tokio::time::sleep(RETRY).await;
-    }
-    Err(MigrateError::Locked(wait))
+    };
+    let result = tokio::time::timeout(wait, tries).await;
+    result.unwrap_or_else(|_| Err(if answered { MigrateError::Locked(wait) } else { MigrateError::Silent(wait) }))
 }

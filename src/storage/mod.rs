@@ -10,6 +10,7 @@
 pub mod clients;
 mod connection_string;
 pub mod error;
+mod loan;
 pub mod migrate;
 pub mod pool;
 pub mod queries;

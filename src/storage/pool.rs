@@ -142,6 +142,16 @@ impl Pool {
         PoolStatus { size: status.size, available: status.available, waiting: status.waiting }
     }
 
+    /// Closes the connections that are idle and that nobody has taken for `unused_for`.
+    pub(super) fn close_idle(&self, unused_for: Duration) {
+        drop(self.connections.retain(|_, metrics| metrics.last_used() < unused_for));
+    }
+
+    /// Has every connection prepare its statements anew.
+    pub(super) fn forget_statements(&self) {
+        self.connections.manager().statement_caches.clear();
+    }
+
     /// Closes idle connections, ends all waits with [`PoolError::Closed`], and closes the rest as they are returned.
     pub fn close(&self) {
         self.connections.close();

@@ -7,6 +7,7 @@ use tokio_postgres::{Error, Row, types::ToSql};
 
 use super::{
     error::StorageError,
+    loan::Loan,
     pool::{Pool, PoolStatus},
     queries::Query,
 };
@@ -51,7 +52,7 @@ impl Database {
         self.pool.close();
     }
 
-    /// Reads rows. A read whose connection turns out to be broken is tried once more on another one.
+    /// Reads rows. A read whose connection or prepared statement turns out to be dead is tried once more.
     pub(super) async fn rows(
         &self,
         query: &'static Query,
@@ -59,6 +60,10 @@ impl Database {
     ) -> Result<Vec<Row>, StorageError> {
         match self.rows_once(query, parameters).await {
             Err(error) if error.broke_connection() => self.rows_once(query, parameters).await,
+            Err(error) if error.stale_statement() => {
+                self.pool.forget_statements();
+                self.rows_once(query, parameters).await
+            }
             result => result,
         }
     }
@@ -74,13 +79,15 @@ impl Database {
         if rows.is_empty() { Ok(row) } else { Err(too_many(query, rows.len() + 1)) }
     }
 
-    /// Changes rows, outside a transaction; returns how many. Never tried twice.
+    /// Changes rows, outside a transaction; returns how many. Tried again only where the first try cannot have run.
     pub(super) async fn execute(&self, query: &'static Query, parameters: Parameters<'_>) -> Result<u64, StorageError> {
-        let client = self.client().await?;
-        let work = async { client.execute(&client.prepare_cached(query.text).await?, parameters).await };
-        let result = self.bounded(query, work).await;
-        keep_or_discard(client, &result);
-        result
+        match self.execute_once(query, parameters).await {
+            Err(error) if error.stale_statement() => {
+                self.pool.forget_statements();
+                self.execute_once(query, parameters).await
+            }
+            result => result,
+        }
     }
 
     /// Begins a transaction. It is rolled back unless it is committed.
@@ -92,11 +99,25 @@ impl Database {
     }
 
     async fn rows_once(&self, query: &'static Query, parameters: Parameters<'_>) -> Result<Vec<Row>, StorageError> {
-        let client = self.client().await?;
+        let loan = self.borrow().await?;
+        let client = loan.connection()?;
         let work = async { client.query(&client.prepare_cached(query.text).await?, parameters).await };
         let result = self.bounded(query, work).await;
-        keep_or_discard(client, &result);
+        loan.end(&result);
         result
+    }
+
+    async fn execute_once(&self, query: &'static Query, parameters: Parameters<'_>) -> Result<u64, StorageError> {
+        let loan = self.borrow().await?;
+        let client = loan.connection()?;
+        let work = async { client.execute(&client.prepare_cached(query.text).await?, parameters).await };
+        let result = self.bounded(query, work).await;
+        loan.end(&result);
+        result
+    }
+
+    async fn borrow(&self) -> Result<Loan, StorageError> {
+        Ok(Loan::new(self.client().await?, self.pool.clone(), self.query_timeout))
     }
 
     async fn client(&self) -> Result<Object, StorageError> {
@@ -200,13 +221,4 @@ pub(super) fn at_most_one_row(query: &'static Query, rows: u64) -> Result<bool, 
 
 fn too_many(query: &'static Query, rows: usize) -> StorageError {
     StorageError::RowCount { query: query.name, rows: u64::try_from(rows).unwrap_or(u64::MAX) }
-}
-
-/// A connection that was given up in the middle of a statement must not serve another request.
-fn keep_or_discard<T>(client: Object, result: &Result<T, StorageError>) {
-    match result {
-        Err(StorageError::TimedOut { .. }) => drop(Object::take(client)),
-        Err(error) if error.broke_connection() => drop(Object::take(client)),
-        Ok(_) | Err(_) => drop(client),
-    }
 }

@@ -1,6 +1,9 @@
 //! The suite: the service from outside, on a real Postgres, over real sockets; and the rules of the house.
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod at_rest;
+mod cli;
+mod database_faults;
 mod dev;
 mod docs;
 mod exchange;
@@ -9,7 +12,11 @@ mod gateway;
 mod house;
 mod imports;
 mod lexer;
+mod master_key;
+mod migrations;
+mod roles;
 mod sql;
 mod sql_files;
+mod statements;
 mod support;
 mod tree;

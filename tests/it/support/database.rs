@@ -2,6 +2,7 @@
 
 use std::{
     os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -91,14 +92,53 @@ impl TestDatabase {
     /// Everything in the database as text, the way a thief would carry it off.
     pub(crate) async fn dump(&self) -> String {
         let cluster = cluster().await;
-        let output = tokio::process::Command::new(cluster.binaries().join("pg_dump"))
+        let output = tokio::process::Command::new(client_program("pg_dump").await)
             .args(["--host", cluster.socket_directory().to_str().unwrap(), "--username", "ephemint", &self.name])
             .output()
             .await
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        // Each dump is restricted by a random word of its own.
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().filter(|line| !line.contains("restrict ")).fold(String::new(), |text, line| text + line + "\n")
     }
+
+    /// Waits until a statement that holds `text` waits for a lock of that kind, and returns its server process.
+    pub(crate) async fn blocked(&self, text: &str) -> i32 {
+        let client = self.client().await;
+        let sql = "SELECT pid FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND strpos(query, $2) > 0";
+        eventually("a statement waits for a lock", async || {
+            client.query_opt(&format!("{sql} LIMIT 1"), &[&self.name, &text]).await.unwrap().map(|row| row.get(0))
+        })
+        .await
+    }
+
+    /// Ends every connection to the database but the one that asks.
+    pub(crate) async fn terminate_connections(&self) {
+        let others = "datname = current_database() AND pid <> pg_backend_pid()";
+        self.execute(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")).await;
+    }
+}
+
+/// `psql`, `pg_dump` and the like: beside the server that runs, or wherever the system has them.
+pub(crate) async fn client_program(name: &str) -> PathBuf {
+    let directory = cluster().await.binaries();
+    let server = std::fs::canonicalize(directory.join("postgres")).unwrap();
+    let beside = [directory, server.parent().unwrap()].map(|directory| directory.join(name));
+    beside.into_iter().find(|program| program.exists()).unwrap_or_else(|| name.into())
+}
+
+/// Asks again and again until there is an answer, for 20 s at most.
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), asking).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 async fn connect(database: &str) -> tokio_postgres::Client {

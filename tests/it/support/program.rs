@@ -6,21 +6,41 @@ use std::{
     time::Duration,
 };
 
+use tempfile::NamedTempFile;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
 };
+
+use super::app::settings;
 
 /// The program under test.
 pub(crate) fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_ephemint"))
 }
 
+/// A configuration file with the settings of [`settings`]; it goes when dropped.
+pub(crate) fn config_file(url: &str, more: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), settings(url, more)).unwrap();
+    file
+}
+
+/// The program with a configuration file and a clean environment.
+pub(crate) fn command(config: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command.env_clear().arg("--config").arg(config).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
 /// Runs a command to its end, with a configuration file and a clean environment.
 pub(crate) async fn run(config: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(program());
-    command.env_clear().arg("--config").arg(config).args(arguments).stdin(Stdio::null());
-    tokio::time::timeout(Duration::from_secs(60), command.output()).await.unwrap().unwrap()
+    tokio::time::timeout(Duration::from_secs(60), command(config, arguments).output()).await.unwrap().unwrap()
+}
+
+/// What a command said on standard error.
+pub(crate) fn complaint(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A running `ephemint serve`; killed when dropped.
@@ -36,17 +56,12 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts the service and waits until it says that it is ready.
     pub(crate) async fn start(config: &Path) -> Self {
-        let mut child = Command::new(program())
-            .env_clear()
-            .arg("--config")
-            .arg(config)
-            .arg("serve")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        Self::start_as(command(config, &["serve"])).await
+    }
+
+    /// The same with a command that a test has changed.
+    pub(crate) async fn start_as(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let ready = async {

@@ -1,16 +1,17 @@
-//! A TCP front of a unix socket that a test can cut, so that the database goes away and comes back.
+//! A TCP front of a unix socket that a test can cut, freeze or slow down, so that the database goes away and comes back.
 
 use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, UnixStream},
     sync::watch,
 };
@@ -20,8 +21,22 @@ use super::database::cluster;
 /// A way to the run's Postgres over TCP.
 pub(crate) struct DatabaseProxy {
     pub(crate) address: SocketAddr,
-    cut: watch::Sender<u64>,
-    refusing: Arc<AtomicBool>,
+    conduct: watch::Sender<Conduct>,
+    budget: Arc<AtomicI64>,
+}
+
+/// How the way behaves at the moment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Conduct {
+    refusing: bool,
+    frozen: bool,
+    delay: Duration,
+    /// How often everything was cut.
+    cuts: u64,
+    /// Connections with a lower number are black holes for ever.
+    stranded: u64,
+    /// The number of the next connection.
+    next: u64,
 }
 
 impl DatabaseProxy {
@@ -30,26 +45,37 @@ impl DatabaseProxy {
         let socket: PathBuf = cluster().await.socket_directory().join(".s.PGSQL.5432");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (cut, cuts) = watch::channel(0);
-        let refusing = Arc::new(AtomicBool::new(false));
-        let refuses = Arc::clone(&refusing);
+        let (conduct, conducts) = watch::channel(Conduct::default());
+        let budget = Arc::new(AtomicI64::new(i64::MAX));
+        let (numbers, left) = (conduct.clone(), Arc::clone(&budget));
         tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                if refuses.load(Ordering::SeqCst) {
+            while let Ok((client, _)) = listener.accept().await {
+                let now = *conducts.borrow();
+                if now.refusing {
                     continue;
                 }
-                let Ok(mut server) = UnixStream::connect(&socket).await else { continue };
-                let mut cuts = cuts.clone();
-                cuts.mark_unchanged();
+                let Ok(server) = UnixStream::connect(&socket).await else { continue };
+                let mut number = 0;
+                numbers.send_modify(|conduct| {
+                    number = conduct.next;
+                    conduct.next += 1;
+                });
+                let mut cuts = conducts.clone();
+                let (up, down) = (Way { number, conduct: conducts.clone() }, Way { number, conduct: conducts.clone() });
+                let left = Arc::clone(&left);
                 tokio::spawn(async move {
+                    let (from_client, to_client) = client.into_split();
+                    let (from_server, to_server) = server.into_split();
+                    let unlimited = AtomicI64::new(i64::MAX);
                     tokio::select! {
-                        _ = copy_bidirectional(&mut client, &mut server) => {}
-                        _ = cuts.changed() => {}
+                        () = up.carry(from_client, to_server, &unlimited) => {}
+                        () = down.carry(from_server, to_client, &left) => {}
+                        _ = cuts.wait_for(|conduct| conduct.cuts != now.cuts) => {}
                     }
                 });
             }
         });
-        Self { address, cut, refusing }
+        Self { address, conduct, budget }
     }
 
     /// The URL of a database through this proxy.
@@ -59,12 +85,79 @@ impl DatabaseProxy {
 
     /// Drops every connection and refuses new ones.
     pub(crate) fn close(&self) {
-        self.refusing.store(true, Ordering::SeqCst);
-        self.cut.send_modify(|cuts| *cuts += 1);
+        self.conduct.send_modify(|conduct| {
+            conduct.refusing = true;
+            conduct.cuts += 1;
+        });
     }
 
     /// Lets connections through again.
     pub(crate) fn reopen(&self) {
-        self.refusing.store(false, Ordering::SeqCst);
+        self.conduct.send_modify(|conduct| conduct.refusing = false);
+    }
+
+    /// Holds every byte back, on new connections too, without closing anything.
+    pub(crate) fn freeze(&self) {
+        self.conduct.send_modify(|conduct| conduct.frozen = true);
+    }
+
+    /// Lets the bytes that were held back go on their way.
+    pub(crate) fn thaw(&self) {
+        self.conduct.send_modify(|conduct| conduct.frozen = false);
+    }
+
+    /// Turns the connections that exist into black holes for ever; new ones work.
+    pub(crate) fn strand(&self) {
+        self.conduct.send_modify(|conduct| conduct.stranded = conduct.next);
+    }
+
+    /// Delivers what the server says so much later.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.conduct.send_modify(|conduct| conduct.delay = delay);
+    }
+
+    /// Cuts a connection once the server has said that many more bytes; those after it are whole.
+    pub(crate) fn cut_after(&self, bytes: i64) {
+        self.budget.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Whether the cut that was last asked for has happened.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.budget.load(Ordering::SeqCst) == i64::MAX
+    }
+}
+
+/// One direction of one connection.
+struct Way {
+    number: u64,
+    conduct: watch::Receiver<Conduct>,
+}
+
+impl Way {
+    /// Moves bytes until one side closes or the budget is used up.
+    async fn carry(mut self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, budget: &AtomicI64) {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(read @ 1..) = from.read(&mut buffer).await {
+            let number = self.number;
+            let Ok(conduct) = self.conduct.wait_for(|now| !now.frozen && number >= now.stranded).await.map(|now| *now)
+            else {
+                return;
+            };
+            if !conduct.delay.is_zero() {
+                tokio::time::sleep(conduct.delay).await;
+            }
+            let (left, size) = (budget.load(Ordering::SeqCst), i64::try_from(read).unwrap());
+            if left < size {
+                budget.store(i64::MAX, Ordering::SeqCst);
+                let _ = to.write_all(&buffer[..usize::try_from(left).unwrap()]).await;
+                return;
+            }
+            if left != i64::MAX {
+                budget.store(left - size, Ordering::SeqCst);
+            }
+            if to.write_all(&buffer[..read]).await.is_err() {
+                return;
+            }
+        }
     }
 }
