@@ -218,7 +218,7 @@ async fn replicas_switch_at_the_same_instant_and_make_no_second_plan() {
         settle(&[&there, &here]).await;
         let dates = |app: &TestApp| app.state.keys.ring().keys().iter().map(|key| key.dates).collect::<Vec<_>>();
         assert_eq!(dates(&here), dates(&there));
-        here.clock.advance(Duration::from_millis(500) - MICROSECOND);
+        here.clock.advance(Duration::from_micros(499_999));
         assert_eq!((signer(&here, &session).await, signer(&there, &session).await), (active.clone(), active.clone()));
         here.clock.advance(MICROSECOND);
         let next = signer(&here, &session).await;

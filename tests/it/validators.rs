@@ -1,4 +1,4 @@
-//! Tokens in the hands of stock validators, as other teams run them: PyJWT and Node's jose, with their default settings.
+//! Tokens in the hands of stock validators, as other teams run them: `PyJWT` and Node's jose, with their default settings.
 //!
 //! A machine without them fails these tests and is told what to install: a promise that was not tested is none.
 

@@ -106,7 +106,7 @@ async fn an_unused_session_is_refused_after_the_idle_timeout_and_one_granularity
 
     app.advance(Duration::from_secs(600)).await;
     alive(&app, &at_the_timeout).await;
-    app.advance(Duration::from_secs(60) - Duration::from_micros(1)).await;
+    app.advance(Duration::from_micros(59_999_999)).await;
     alive(&app, &at_the_last_moment).await;
     app.advance(Duration::from_micros(1)).await;
     refused(&app, &after.cookie(), "session_idle").await;
