@@ -1,13 +1,17 @@
 //! The signing keys in memory: who signs now, and what is published.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use time::OffsetDateTime;
 
 use crate::{
+    clock::Clock,
     crypto::{fingerprint::etag, signing_key::SigningKey},
     domain::{
         audience::Algorithm,
@@ -33,17 +37,25 @@ pub struct KeySet {
     pub etag: String,
 }
 
-/// All keys of one reading of storage. A new reading replaces it whole.
+/// One reading of storage: its place in the order in which readings began, and the monotonic time at which it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    number: u64,
+    began_at: Duration,
+}
+
+/// All keys of one reading of storage. A newer reading replaces it whole.
 #[derive(Debug, Default)]
 struct Ring {
     keys: Vec<RingKey>,
-    read_at: Duration,
+    reading: Reading,
 }
 
 /// The active signer of each algorithm and all published keys, replaced as a whole when storage was read again.
 #[derive(Debug)]
 pub struct KeyRing {
     ring: RwLock<Arc<Ring>>,
+    readings: AtomicU64,
     max_age: Duration,
 }
 
@@ -62,12 +74,24 @@ impl KeyRing {
     /// An empty ring. What it is given counts as known for `max_age`.
     #[must_use]
     pub fn new(max_age: Duration) -> Self {
-        Self { ring: RwLock::default(), max_age }
+        Self { ring: RwLock::default(), readings: AtomicU64::new(0), max_age }
     }
 
-    /// Replaces all keys by those that were read from storage; the reading began at the monotonic time `read_at`.
-    pub fn replace(&self, keys: Vec<RingKey>, read_at: Duration) {
-        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Ring { keys, read_at });
+    /// Notes that a reading of storage begins; call it before storage is asked.
+    #[must_use]
+    pub fn begin_reading(&self, clock: &dyn Clock) -> Reading {
+        // In this order, so that a later number never comes with an earlier time.
+        let number = self.readings.fetch_add(1, Ordering::SeqCst) + 1;
+        Reading { number, began_at: clock.monotonic() }
+    }
+
+    /// Replaces all keys by those of a reading, unless the ring holds one that began later: of two readings under way at
+    /// once the older may end last, and it may not know yet that a key was dropped.
+    pub fn replace(&self, keys: Vec<RingKey>, reading: Reading) {
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        if reading.number > ring.reading.number {
+            *ring = Arc::new(Ring { keys, reading });
+        }
     }
 
     /// Every key of the last reading.
@@ -87,7 +111,7 @@ impl KeyRing {
         monotonic: Duration,
     ) -> Result<Arc<SigningKey>, NoSigner> {
         let ring = self.current();
-        if monotonic.saturating_sub(ring.read_at) > self.max_age {
+        if monotonic.saturating_sub(ring.reading.began_at) > self.max_age {
             return Err(NoSigner::Stale);
         }
         // Dates may overlap for an instant where a plan was brought forward: the newest plan signs.
@@ -126,5 +150,51 @@ impl KeyRing {
 
     fn current(&self) -> Arc<Ring> {
         Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-01 12:00 UTC);
+
+    fn key() -> RingKey {
+        let dates = SigningKeyDates { published_at: NOW, activates_at: Some(NOW), retires_at: None, destroys_at: None };
+        RingKey { key: Arc::new(SigningKey::generate(Algorithm::EdDsa).unwrap().key), dates }
+    }
+
+    fn kids(ring: &KeyRing) -> Vec<KeyId> {
+        ring.keys().iter().map(|key| key.key.kid().clone()).collect()
+    }
+
+    #[test]
+    fn a_reading_that_began_earlier_does_not_replace_a_later_one() {
+        let (ring, clock) = (KeyRing::new(Duration::from_secs(30)), ManualClock::at(NOW));
+        let (dropped, kept) = (key(), key());
+        let earlier = ring.begin_reading(&clock);
+        let later = ring.begin_reading(&clock);
+
+        ring.replace(vec![kept.clone()], later);
+        ring.replace(vec![dropped.clone(), kept.clone()], earlier);
+
+        assert_eq!(kids(&ring), [kept.key.kid().clone()]);
+        let again = ring.begin_reading(&clock);
+        ring.replace(vec![dropped.clone()], again);
+        assert_eq!(kids(&ring), [dropped.key.kid().clone()]);
+    }
+
+    #[test]
+    fn what_was_read_too_long_ago_signs_nothing() {
+        let (ring, clock) = (KeyRing::new(Duration::from_secs(30)), ManualClock::at(NOW));
+        let reading = ring.begin_reading(&clock);
+        ring.replace(vec![key()], reading);
+
+        let signer = |monotonic| ring.signer(Algorithm::EdDsa, NOW, monotonic).map(drop);
+        assert_eq!(signer(Duration::from_secs(30)), Ok(()));
+        assert_eq!(signer(Duration::from_secs(31)), Err(NoSigner::Stale));
     }
 }

@@ -139,9 +139,9 @@ impl Keys {
     /// # Errors
     /// [`KeysError`]; the ring is as it was.
     pub async fn refresh(&self) -> Result<(), KeysError> {
-        let read_at = self.clock.monotonic();
+        let reading = self.ring.begin_reading(&*self.clock);
         let keys = self.open_all().await?;
-        self.ring.replace(keys, read_at);
+        self.ring.replace(keys, reading);
         self.observe();
         Ok(())
     }
