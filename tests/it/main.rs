@@ -1,5 +1,12 @@
 //! The suite: the service from outside, on a real Postgres, over real sockets.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, and so do its helpers"
+)]
+
 mod dev;
 mod docs;
 mod exchange;

@@ -8,6 +8,7 @@ use ephemint::{
     config::Config,
     domain::client::Scope,
     http::state::AppState,
+    service::activity::Activity,
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -26,6 +27,8 @@ pub(crate) struct TestApp {
     pub(crate) database: TestDatabase,
     pub(crate) addresses: Addresses,
     pub(crate) state: AppState,
+    /// Last-seen times on their way to the database.
+    pub(crate) activity: Arc<Activity>,
     /// A credential that may do everything.
     pub(crate) secret: String,
     pub(crate) http: Client,
@@ -72,6 +75,7 @@ impl TestApp {
         let application = Application::build(&config, clock.clone()).await.unwrap_or_else(|error| panic!("{error:?}"));
         let addresses = application.addresses();
         let state = application.state().clone();
+        let activity = Arc::clone(&application.services().activity);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(application.run(async {
             // Dropped or sent: either way the test is over.
@@ -90,6 +94,7 @@ impl TestApp {
             database,
             addresses,
             state,
+            activity,
             secret: secret.expose(),
             http,
             stop: Some(stop),
