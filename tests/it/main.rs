@@ -8,8 +8,11 @@
 )]
 
 mod dev;
+mod discovery;
 mod docs;
 mod exchange;
 mod gateway;
+mod keys;
 mod sql;
 mod support;
+mod tokens;
