@@ -16,3 +16,4 @@ mod keys;
 mod sql;
 mod support;
 mod tokens;
+mod validators;
