@@ -123,7 +123,7 @@ async fn use_keeps_a_session_alive_on_every_replica() {
     here.advance(Duration::from_secs(540)).await;
     alive(&here, &used).await;
     // Before it is written, the replica that saw it knows; afterwards all do.
-    here.advance(Duration::from_secs(100)).await;
+    here.advance(Duration::from_secs(130)).await;
     alive(&here, &used).await;
     here.activity.flush().await.unwrap();
     there.advance(Duration::from_secs(540)).await;
