@@ -16,6 +16,7 @@ use reqwest::{Method, StatusCode};
 use crate::support::{
     app::{COOKIE, MASTER_KEY, Started, TestApp, sample},
     database::TestDatabase,
+    hex,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,8 +196,4 @@ async fn rows(database: &TestDatabase) -> Vec<String> {
 async fn stored_digest(database: &TestDatabase, session: &Started) -> Vec<u8> {
     let sql = "SELECT token_digest FROM session WHERE session_id::text = $1";
     database.client().await.query_one(sql, &[&session.id]).await.unwrap().get(0)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

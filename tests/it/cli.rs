@@ -21,6 +21,7 @@ const NOWHERE: &str = "postgresql://me:open-sesame@127.0.0.1:1/nowhere?sslmode=d
 /// Every command with the options of its own, `--config`, `--help` and `--version` apart.
 const COMMANDS: &[(&[&str], &[&str])] = &[
     (&[], &[]),
+    (&["dev"], &["--admin", "--data-dir", "--ephemeral", "--front", "--gateway", "--log", "--public", "--service"]),
     (&["serve"], &[]),
     (&["migrate"], &[]),
     (&["config"], &[]),
@@ -34,6 +35,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["clients", "list"], &["--json"]),
     (&["clients", "rotate"], &["--json"]),
     (&["clients", "remove"], &[]),
+    (&["gateway-config"], &[]),
 ];
 
 fn said(output: &Output) -> String {
@@ -128,7 +130,7 @@ async fn every_command_has_a_complete_help_in_words_for_operators() {
 async fn a_slip_in_usage_is_exit_code_2_with_a_hint() {
     let file = config_file(NOWHERE, "");
     for (arguments, hint) in [
-        (&["serv"][..], "a similar subcommand exists: 'serve'"),
+        (&["serv"][..], "'serve'"),
         (&["keys", "lst"], "a similar subcommand exists: 'list'"),
         (&["serve", "--port", "1"], "unexpected argument '--port'"),
         (&["serve", "extra"], "unexpected argument 'extra'"),

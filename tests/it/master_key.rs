@@ -5,6 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use crate::support::{
     app::{MASTER_KEY, TestApp},
     database::TestDatabase,
+    hex,
     program::{Serving, complaint, config_file, run},
 };
 
@@ -103,8 +104,4 @@ async fn a_key_of_the_right_master_key_under_another_kid_or_algorithm_stops_the_
         database.execute(meddling).await;
         refused(&database, "", &["secrets.master_key", "corrupted or belong to another key"]).await;
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

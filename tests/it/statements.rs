@@ -61,26 +61,26 @@ async fn a_locked_table_is_a_503_in_time_and_does_not_pile_up_at_the_server() {
     let mut other = app.database.client().await;
     let lock = other.transaction().await.unwrap();
     lock.batch_execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    let (clock, cookie) = (SystemClock::new(), session.cookie());
+    let cookie = session.cookie();
     for _ in 0..3 {
-        let began = clock.monotonic();
+        let clock = SystemClock::new();
         for response in join_all((0..20).map(|_| app.exchange(&cookie))).await {
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()["retry-after"], "1");
         }
-        assert!(clock.monotonic() - began < Duration::from_millis(500 + 700), "{:?}", clock.monotonic() - began);
+        assert!(clock.monotonic() < Duration::from_millis(500 + 700), "{:?}", clock.monotonic());
         let waiting =
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         assert!(app.database.count(waiting).await <= 4, "statements that nobody waits for pile up");
     }
 
     lock.rollback().await.unwrap();
-    let began = clock.monotonic();
+    let clock = SystemClock::new();
     eventually("tokens are given again", async || {
         (app.exchange(&cookie).await.status() == StatusCode::OK).then_some(())
     })
     .await;
-    assert!(clock.monotonic() - began < Duration::from_secs(2));
+    assert!(clock.monotonic() < Duration::from_secs(2), "{:?}", clock.monotonic());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -211,7 +211,7 @@ async fn a_statement_prepared_before_the_schema_changed_is_prepared_again() {
 async fn replicas_that_write_the_same_last_seen_times_never_block_each_other() {
     let app = TestApp::spawn_with("database.query_timeout = '20s'").await;
     let mut ids = Vec::new();
-    for index in 0..200 {
+    for index in 0..80 {
         ids.push(app.given_session(&format!("subject-{}", index % 7)).await.id.parse::<SessionId>().unwrap());
     }
     ids.sort_unstable();
@@ -220,7 +220,7 @@ async fn replicas_that_write_the_same_last_seen_times_never_block_each_other() {
         let (store, ids) = (SessionStore::new(app.state.database.clone()), ids.clone());
         tokio::spawn(async move {
             for round in 0..40_usize {
-                let mut batch: Vec<_> = ids.iter().skip((replica * 7 + round) % 60).step_by(1 + replica % 2).collect();
+                let mut batch: Vec<_> = ids.iter().skip((replica * 7 + round) % 20).step_by(1 + replica % 2).collect();
                 batch.sort_unstable();
                 let seen = now + Duration::from_millis(u64::try_from(round).unwrap());
                 let batch: Vec<_> = batch.into_iter().map(|id| (*id, seen)).collect();
@@ -237,6 +237,6 @@ async fn replicas_that_write_the_same_last_seen_times_never_block_each_other() {
     let store = SessionStore::new(app.state.database.clone());
     let sum = "SELECT sum(extract(epoch FROM last_seen_at) * 1000000)::int8 FROM session";
     let before = app.database.count(sum).await;
-    assert_eq!(store.touch_batch(&[(ids[150], now - Duration::from_secs(60))]).await.unwrap(), 1);
+    assert_eq!(store.touch_batch(&[(ids[70], now - Duration::from_secs(60))]).await.unwrap(), 1);
     assert_eq!(app.database.count(sum).await, before);
 }

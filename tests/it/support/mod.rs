@@ -5,3 +5,12 @@ pub(crate) mod database;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+
+/// Bytes in lower-case hexadecimal, as Postgres writes them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
