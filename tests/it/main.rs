@@ -1,5 +1,6 @@
 //! The suite: the service from outside, on a real Postgres, over real sockets.
 
+mod admin_sessions;
 mod exchange;
 mod sql;
 mod support;
