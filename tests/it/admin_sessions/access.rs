@@ -105,6 +105,26 @@ async fn a_scope_opens_its_own_routes_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_let_in_learns_nothing_of_the_body() {
+    let app = TestApp::spawn().await;
+    let (_, lacking) = app.given_client(&[Scope::SessionsRead]).await;
+    let stranger = ClientSecret::generate().unwrap().expose();
+    for (media_type, body) in [
+        ("text/plain", "{}".to_owned()),
+        ("application/json", "{".to_owned()),
+        ("application/json", "{}".to_owned()),
+        ("application/json", " ".repeat(20_000)),
+    ] {
+        let post = |secret: &str| {
+            let request = app.anonymous_admin(Method::POST, "/admin/sessions").bearer_auth(secret);
+            request.header("content-type", media_type).body(body.clone()).send()
+        };
+        unauthenticated(post(&stranger).await.unwrap()).await;
+        problem(post(&lacking).await.unwrap(), 403, "insufficient-scope").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removed_and_a_replaced_secret_are_dead_at_once() {
     let app = TestApp::spawn().await;
     let (client, secret) = app.given_client(&[Scope::SessionsRead]).await;
