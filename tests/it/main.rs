@@ -2,5 +2,6 @@
 
 mod admin_sessions;
 mod exchange;
+mod public_session;
 mod sql;
 mod support;
