@@ -53,7 +53,7 @@ async fn answers(app: &TestApp, proxy: &DatabaseProxy, origin: &str) -> Vec<(u16
         (404, get("/problems/none").await.unwrap()),
         (405, app.public(Method::PUT, "/session").send().await.unwrap()),
         (405, app.public(Method::OPTIONS, "/session").send().await.unwrap()),
-        (405, app.public(Method::TRACE, "/none").send().await.unwrap()),
+        (404, app.public(Method::TRACE, "/none").send().await.unwrap()),
         (431, app.public(Method::GET, "/session").header("x-big", "x".repeat(40_000)).send().await.unwrap()),
     ];
     proxy.close();
