@@ -8,7 +8,7 @@ use actix_web::{
     middleware::Next,
 };
 
-use crate::http::{problem::Problem, state::AppState};
+use crate::http::{gateway, problem::Problem, state::AppState};
 
 /// Whose requests a listener takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,12 @@ pub async fn limit(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     if let Some(problem) = refuse(&state, asked, &request) {
-        return Ok(request.into_response(problem.error_response()).map_into_right_body());
+        let response = if asked == Asked::ByGateway && gateway::exchange::is_at(request.path()) {
+            gateway::exchange::bare(problem.status())
+        } else {
+            problem.error_response()
+        };
+        return Ok(request.into_response(response).map_into_right_body());
     }
     next.call(request).await.map(ServiceResponse::map_into_left_body)
 }

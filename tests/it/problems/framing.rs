@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 
 use super::listeners;
 use crate::support::{
-    answer::{problem, raw_problem, says_nothing_internal},
+    answer::{problem, raw_problem, says_nothing_internal, single},
     app::TestApp,
     raw::Connection,
 };
@@ -34,6 +34,8 @@ async fn a_head_over_the_limit_is_431() {
     }
     let bare = app.exchange(&format!("a={}", "x".repeat(8_192))).await;
     assert_eq!(bare.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the exchange has no more room than others");
+    assert_eq!(single(bare.headers(), "cache-control"), "no-store");
+    assert_eq!(bare.text().await.unwrap(), "", "whatever an exchange answers, its body is empty");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
