@@ -108,7 +108,11 @@ async fn readiness_follows_the_database_and_liveness_does_not() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readiness_says_no_where_the_schema_is_behind() {
     let app = TestApp::spawn().await;
-    app.database.execute("DELETE FROM refinery_schema_history WHERE version = (SELECT max(version) FROM refinery_schema_history)").await;
+    app.database
+        .execute(
+            "DELETE FROM refinery_schema_history WHERE version = (SELECT max(version) FROM refinery_schema_history)",
+        )
+        .await;
     let response = app.anonymous_admin(Method::GET, "/readyz").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     let body: Value = response.json().await.unwrap();
@@ -125,7 +129,9 @@ async fn metrics_are_well_formed_and_each_is_in_the_table() {
         app.exchange(cookie).await;
     }
     app.exchange_for("canary-audience", &session.cookie()).await;
-    for (path, method) in [("/session", "GET"), ("/canary-path", "GET"), ("/logout", "CANARY"), ("/problems/canary", "GET")] {
+    for (path, method) in
+        [("/session", "GET"), ("/canary-path", "GET"), ("/logout", "CANARY"), ("/problems/canary", "GET")]
+    {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         app.public(method, path).header("cookie", session.cookie()).send().await.unwrap();
     }
@@ -143,14 +149,17 @@ async fn metrics_are_well_formed_and_each_is_in_the_table() {
         let row = TABLE.iter().find(|row| row.name == family.name).unwrap_or_else(|| panic!("unknown {}", family.name));
         assert_eq!((family.kind.as_str(), family.help.as_str()), (row.kind, row.help.trim()), "{}", row.name);
         for sample in &family.samples {
-            let mut labels: Vec<&str> = sample.labels.keys().map(String::as_str).filter(|label| *label != "le").collect();
+            let mut labels: Vec<&str> =
+                sample.labels.keys().map(String::as_str).filter(|label| *label != "le").collect();
             let mut wanted = row.labels.to_vec();
             labels.sort_unstable();
             wanted.sort_unstable();
             assert_eq!(labels, wanted, "{}", row.name);
         }
     }
-    for seen in ["exchanges_total", "tokens_signed_total", "database_queries_total", "sessions_started_total", "build_info"] {
+    for seen in
+        ["exchanges_total", "tokens_signed_total", "database_queries_total", "sessions_started_total", "build_info"]
+    {
         assert!(families.iter().any(|family| family.name == format!("ephemint_{seen}")), "{seen}");
     }
     assert!(families.iter().any(|family| family.name == "process_resident_memory_bytes"));

@@ -2,6 +2,7 @@
 
 mod admin_sessions;
 mod exchange;
+mod listeners;
 mod problems;
 mod public_session;
 mod sql;

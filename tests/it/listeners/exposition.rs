@@ -155,7 +155,10 @@ fn histograms(family: &Family) -> Result<(), String> {
 #[test]
 fn the_reader_refuses_what_a_lenient_one_forgives() {
     let head = "# HELP a_total Text.\n# TYPE a_total counter\n";
-    assert_eq!(parse(&format!("{head}a_total{{l=\"x\\\"\\\\\\n\"}} 1\n")).unwrap()[0].samples[0].labels["l"], "x\"\\\n");
+    assert_eq!(
+        parse(&format!("{head}a_total{{l=\"x\\\"\\\\\\n\"}} 1\n")).unwrap()[0].samples[0].labels["l"],
+        "x\"\\\n"
+    );
     for broken in [
         "a_total 1",
         "a_total{l=\"x\"} 1\na_total{l=\"x\"} 2\n",
