@@ -21,7 +21,7 @@ use super::{
     discovery, gateway,
     middleware::{
         cookie_bridge::{self, INNER_NAME},
-        limits::{self, Methods},
+        limits::{self, Asked},
         request, security_headers,
     },
     problem::Problem,
@@ -55,7 +55,7 @@ pub fn public_app(
         .wrap(from_fn(move |request, next| {
             cookie_bridge::bridge(bridging.clone(), Rc::clone(&bridge_key), request, next)
         }))
-        .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Methods::Known, request, next)))
+        .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Asked::Directly, request, next)))
         .wrap(from_fn(move |request, next| request::observe(observing.clone(), "public", request, next)))
         .wrap(from_fn(move |request, next| security_headers::harden(https, request, next)))
 }
@@ -74,7 +74,7 @@ pub fn gateway_app(
         .configure(|config| discovery::routes(config, main, &algorithms))
         .service(super::resource("/problems/{code}").route(super::get_or_head().to(public::problems::page)))
         .default_service(web::route().to(nowhere))
-        .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Methods::Any, request, next)))
+        .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Asked::ByGateway, request, next)))
         .wrap(from_fn(move |request, next| request::observe(observing.clone(), "gateway", request, next)))
 }
 
@@ -89,7 +89,7 @@ pub fn admin_app(
         .app_data(Data::new(state))
         .configure(admin::routes)
         .default_service(web::route().to(nowhere))
-        .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Methods::Known, request, next)))
+        .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Asked::Directly, request, next)))
         .wrap(from_fn(move |request, next| request::observe(observing.clone(), "admin", request, next)))
         .wrap(from_fn(move |request, next| security_headers::harden(false, request, next)))
 }

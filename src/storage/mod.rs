@@ -7,6 +7,7 @@
 //! - [`migrate`]: the schema.
 //! - [`sessions`], [`signing_keys`], [`clients`]: the stores.
 
+mod at_home;
 pub mod clients;
 mod connection_string;
 pub mod error;

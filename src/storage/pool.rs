@@ -8,11 +8,12 @@ use deadpool_postgres::{
     BuildError, Hook, HookError, Manager, ManagerConfig, Object, PoolError as DeadpoolError, RecyclingMethod, Runtime,
     TimeoutType, Timeouts,
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
+    at_home::AtHome,
     tls::{self, TlsError},
     url::DatabaseUrl,
 };
@@ -40,6 +41,7 @@ pub struct PoolOptions {
 #[derive(Clone)]
 pub struct Pool {
     connections: deadpool_postgres::Pool,
+    home: Handle,
     get_timeout: Duration,
 }
 
@@ -83,15 +85,16 @@ pub struct PoolStatus {
 }
 
 impl Pool {
-    /// Sets up an empty pool; connections are made when they are asked for.
+    /// Sets up an empty pool; connections are made when they are asked for, and live on the runtime of this call.
     ///
     /// # Errors
-    /// [`PoolSetupError`] when a certificate file cannot be used.
+    /// [`PoolSetupError`] when a certificate file cannot be used, or there is no runtime.
     pub fn new(url: &DatabaseUrl, options: PoolOptions) -> Result<Self, PoolSetupError> {
         Self::build(url.driver_config(options.connect_timeout), tls::connector(url)?, options)
     }
 
     fn build(config: Config, tls: MakeRustlsConnect, options: PoolOptions) -> Result<Self, PoolSetupError> {
+        let home = Handle::try_current().map_err(|_| BuildError::NoRuntimeSpecified)?;
         // Fast recycling makes no round trip: a dead connection shows in the first statement.
         let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let settings = settings(options.query_timeout);
@@ -108,7 +111,7 @@ impl Pool {
                 Box::pin(async move { prepare(connection, &settings).await })
             }))
             .build()?;
-        Ok(Self { connections, get_timeout: options.wait_timeout + options.connect_timeout })
+        Ok(Self { connections, home, get_timeout: options.wait_timeout + options.connect_timeout })
     }
 
     /// Takes a free connection, makes one where there may be more, or waits.
@@ -120,7 +123,8 @@ impl Pool {
     /// [`PoolError`].
     pub async fn get(&self) -> Result<PooledConnection, PoolError> {
         // deadpool bounds the making of a connection, but not the hook behind it.
-        match timeout(self.get_timeout, self.connections.get()).await {
+        let get = AtHome::new(self.home.clone(), self.connections.get());
+        match timeout(self.get_timeout, get).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(DeadpoolError::Timeout(TimeoutType::Wait))) => Err(PoolError::Timeout),
             Ok(Err(DeadpoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle))) | Err(_) => {

@@ -69,6 +69,18 @@ async fn when_all_connections_are_held_the_wait_ends_in_time() {
 }
 
 #[tokio::test]
+async fn a_connection_outlives_the_runtime_that_asked_for_it() {
+    let pool = Pool::new(&primary(), options()).unwrap();
+    let asking = pool.clone();
+    let listener = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(asking.get()).unwrap()
+    });
+    let connection = tokio::task::spawn_blocking(|| listener.join().unwrap()).await.unwrap();
+    connection.simple_query("SELECT 1").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_closed_pool_says_so() {
     let pool = Pool::new(&primary(), options()).unwrap();
     drop(pool.get().await.unwrap());

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::extract::{
     granted::{Granted, SessionsCreate, SessionsRead, SessionsRevoke},
-    json_body::JsonBody,
+    granted_json::GrantedJson,
 };
 use crate::{
     domain::{
@@ -36,12 +36,11 @@ const MAX_LIMIT: u16 = 200;
 /// # Errors
 /// [`Problem::InvalidField`] names the field that is wrong; [`Problem::SubjectDisabled`]; [`Problem::Unavailable`].
 pub async fn start(
-    _client: Granted<SessionsCreate>,
+    body: GrantedJson<SessionsCreate>,
     request: HttpRequest,
-    body: JsonBody,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let start = start_request::read(body.0, state.clock.now())?;
+    let start = start_request::read(body.fields, state.clock.now())?;
     let started = state.sessions.start(start).await.map_err(|error| match error {
         StartError::SubjectDisabled => Problem::SubjectDisabled,
         StartError::Random(_) => log_as(&error, Problem::Internal),

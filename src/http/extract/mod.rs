@@ -2,4 +2,5 @@
 
 pub mod fields;
 pub mod granted;
+pub mod granted_json;
 pub mod json_body;

@@ -42,6 +42,21 @@ pub async fn named_audience(request: HttpRequest, state: Data<AppState>) -> Http
     exchange(&request, &state, Some(audience)).await
 }
 
+/// Whether a path is one of these routes, for layers that answer before them.
+#[must_use]
+pub fn is_at(path: &str) -> bool {
+    path.strip_prefix("/exchange").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// An answer with an empty body that nobody keeps, as every exchange has.
+#[must_use]
+pub fn bare(status: StatusCode) -> HttpResponse {
+    let mut response = HttpResponse::build(status).body(());
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.extensions_mut().insert(Bare);
+    response
+}
+
 async fn exchange(request: &HttpRequest, state: &AppState, audience: Option<&str>) -> HttpResponse {
     let presented = session_cookie::presented(request.headers(), &state.cookie.name);
     match state.exchange.exchange(presented, audience).await {
@@ -109,12 +124,5 @@ fn refused(error: &ExchangeError) -> HttpResponse {
 fn challenge(status: StatusCode, value: HeaderValue) -> HttpResponse {
     let mut response = bare(status);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
-    response
-}
-
-fn bare(status: StatusCode) -> HttpResponse {
-    let mut response = HttpResponse::build(status).body(());
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.extensions_mut().insert(Bare);
     response
 }

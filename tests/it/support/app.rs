@@ -136,6 +136,13 @@ impl TestApp {
         self.http.request(method, url(self.addresses.admin, path))
     }
 
+    /// Adds a client with these scopes; returns its id and its secret.
+    pub(crate) async fn given_client(&self, scopes: &[Scope]) -> (String, String) {
+        let name = format!("client-{}", uuid_like());
+        let (client, secret) = self.state.clients.add(&name, scopes.to_vec()).await.unwrap();
+        (client.client_id, secret.expose())
+    }
+
     /// Starts a session for a subject that has just authenticated with a password.
     pub(crate) async fn given_session(&self, subject: &str) -> Started {
         self.given(json!({ "subject": subject, "amr": ["pwd"] })).await

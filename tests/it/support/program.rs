@@ -88,7 +88,42 @@ impl Serving {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let id = i32::try_from(self.child.id().unwrap()).unwrap();
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.signal(nix::sys::signal::Signal::SIGTERM);
     }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal).unwrap();
+    }
+
+    /// Waits until the process has ended by itself; returns its exit code.
+    pub(crate) async fn exit_code(&mut self, patience: Duration) -> i32 {
+        let status = tokio::time::timeout(patience, self.child.wait()).await.expect("an end in time").unwrap();
+        status.code().expect("an exit, not a death by signal")
+    }
+
+    /// Waits until the log has a line with this message.
+    pub(crate) async fn logged(&self, message: &str) {
+        let wanted = format!("\"message\":\"{message}\"");
+        for _ in 0..1_000 {
+            if self.log.lock().unwrap().iter().any(|line| line.contains(&wanted)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never logged: {message}");
+    }
+}
+
+/// Adds a client that may do everything, the way an operator does; returns its secret.
+pub(crate) async fn add_client(config: &Path) -> String {
+    let mut arguments = vec!["clients", "add", "ops", "--json"];
+    for scope in ephemint::domain::client::Scope::ALL {
+        arguments.extend(["--scope", scope.as_str()]);
+    }
+    let output = run(config, &arguments).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    printed["client_secret"].as_str().unwrap().to_owned()
 }

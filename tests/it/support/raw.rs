@@ -7,13 +7,16 @@ use tokio::{
     net::TcpStream,
 };
 
+/// How long the other side may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Sends bytes and returns everything that comes back until the other side closes, or until 10 s have passed.
 pub(crate) async fn send(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();
     let mut answer = Vec::new();
     // A reset after the answer is an end like any other.
-    let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
