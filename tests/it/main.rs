@@ -3,6 +3,7 @@
 mod admin_sessions;
 mod exchange;
 mod listeners;
+mod logs;
 mod problems;
 mod public_session;
 mod sql;

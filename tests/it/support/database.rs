@@ -91,7 +91,9 @@ impl TestDatabase {
     /// Everything in the database as text, the way a thief would carry it off.
     pub(crate) async fn dump(&self) -> String {
         let cluster = cluster().await;
-        let output = tokio::process::Command::new(cluster.binaries().join("pg_dump"))
+        // The directory may hold links to the server's programs only; the dump lies beside the real ones.
+        let server = cluster.binaries().join("postgres").canonicalize().unwrap();
+        let output = tokio::process::Command::new(server.with_file_name("pg_dump"))
             .args(["--host", cluster.socket_directory().to_str().unwrap(), "--username", "ephemint", &self.name])
             .output()
             .await
