@@ -11,6 +11,8 @@ CREATE TABLE signing_key (
     CONSTRAINT signing_key_pkey PRIMARY KEY (kid),
     CONSTRAINT signing_key_algorithm_known CHECK (algorithm IN ('ES256', 'EdDSA', 'RS256')),
     CONSTRAINT signing_key_publishes_no_private_member CHECK (NOT public_jwk ?| ARRAY['d', 'p', 'q', 'dp', 'dq', 'qi', 'k']),
+    CONSTRAINT signing_key_retires_after_it_signed CHECK (retires_at IS NULL OR activates_at IS NOT NULL),
+    CONSTRAINT signing_key_ends_when_it_retires CHECK ((destroys_at IS NULL) = (retires_at IS NULL)),
     CONSTRAINT signing_key_dates_in_order CHECK (
         (activates_at IS NULL OR activates_at >= published_at)
         AND (retires_at IS NULL OR retires_at >= activates_at)

@@ -91,6 +91,7 @@ impl Application {
             admin: admin.local_addr().map_err(StartError::Serve)?,
         };
         let services = Services::prepare(config, clock).await?;
+        let poll_interval = services.keys.rules().effective_poll_interval();
         let drain = Drain::new();
         let state = state(config, &services, &drain);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -115,7 +116,7 @@ impl Application {
             addresses,
             drain,
             shutdown: config.shutdown.clone(),
-            poll_interval: config.keys.poll_interval,
+            poll_interval,
         })
     }
 

@@ -9,7 +9,11 @@ use actix_web::{
 };
 use serde_json::json;
 
-use crate::{domain::audience::Algorithm, http::state::AppState, service::exchange::RS256_PATH};
+use crate::{
+    domain::audience::Algorithm,
+    http::{problem::Problem, state::AppState},
+    service::exchange::RS256_PATH,
+};
 
 const KEY_SET: &str = "/.well-known/jwks.json";
 const OPENID: &str = "/.well-known/openid-configuration";
@@ -37,7 +41,7 @@ pub fn routes(config: &mut web::ServiceConfig, main: Algorithm, algorithms: &[Al
 fn serve(
     config: &mut web::ServiceConfig,
     path: &str,
-    answer: impl Fn(HttpRequest, Data<AppState>) -> HttpResponse + Clone + 'static,
+    answer: impl Fn(HttpRequest, Data<AppState>) -> Result<HttpResponse, Problem> + Clone + 'static,
 ) {
     let handler = move |request: HttpRequest, state: Data<AppState>| {
         let response = answer(request, state);
@@ -46,14 +50,17 @@ fn serve(
     config.service(super::resource(path).route(super::get_or_head().to(handler)));
 }
 
-fn key_set(request: &HttpRequest, state: &AppState, algorithm: Algorithm) -> HttpResponse {
-    let set = state.keys.ring().key_set(algorithm, state.clock.now());
-    let response = cacheable(request, state, "application/json", set.body, &set.etag);
-    state.metrics.jwks_requests_total.with_label_values(&[response.status().as_str()]).inc();
+fn key_set(request: &HttpRequest, state: &AppState, algorithm: Algorithm) -> Result<HttpResponse, Problem> {
+    let set = state.keys.ring().key_set(algorithm, state.clock.now(), state.clock.monotonic());
+    let response = set
+        .map(|set| cacheable(request, state, "application/json", set.body, &set.etag))
+        .map_err(|_| Problem::Unavailable);
+    let status = response.as_ref().map_or_else(Problem::status, HttpResponse::status);
+    state.metrics.jwks_requests_total.with_label_values(&[status.as_str()]).inc();
     response
 }
 
-fn document(request: &HttpRequest, state: &AppState, algorithm: Algorithm) -> HttpResponse {
+fn document(request: &HttpRequest, state: &AppState, algorithm: Algorithm) -> Result<HttpResponse, Problem> {
     let issuer = state.issuer.issuer_of(algorithm);
     let document = json!({
         "issuer": issuer,
@@ -65,7 +72,7 @@ fn document(request: &HttpRequest, state: &AppState, algorithm: Algorithm) -> Ht
     })
     .to_string();
     let etag = crate::crypto::fingerprint::etag(document.as_bytes());
-    cacheable(request, state, "application/json", document, &etag)
+    Ok(cacheable(request, state, "application/json", document, &etag))
 }
 
 /// Answers with a body that caches may keep for half of the publication lead, or 304 where the client has it already.

@@ -122,9 +122,14 @@ impl KeyRing {
     }
 
     /// The key set of `algorithm` at `now`: pending, active and retired keys, the signer first.
-    #[must_use]
-    pub fn key_set(&self, algorithm: Algorithm, now: OffsetDateTime) -> KeySet {
+    ///
+    /// # Errors
+    /// [`NoSigner::Stale`] when a dropped key might still be in it; caches may go on with what they have.
+    pub fn key_set(&self, algorithm: Algorithm, now: OffsetDateTime, monotonic: Duration) -> Result<KeySet, NoSigner> {
         let ring = self.current();
+        if monotonic.saturating_sub(ring.reading.began_at) > self.max_age {
+            return Err(NoSigner::Stale);
+        }
         let mut published: Vec<&RingKey> = ring
             .keys
             .iter()
@@ -139,7 +144,7 @@ impl KeyRing {
         let keys: Vec<_> = published.iter().map(|key| key.key.public_jwk()).collect();
         let body = serde_json::json!({ "keys": keys }).to_string();
         let etag = etag(body.as_bytes());
-        KeySet { body, etag }
+        Ok(KeySet { body, etag })
     }
 
     /// Whether a key of that id has been opened already.

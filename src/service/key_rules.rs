@@ -9,6 +9,9 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// The longest cache time of a key set.
 const LONGEST_CACHE: Duration = Duration::from_secs(300);
 
+/// The shortest time between two readings of the keys.
+const SHORTEST_POLL: Duration = Duration::from_millis(50);
+
 /// When keys change.
 #[derive(Debug, Clone)]
 pub struct KeyRules {
@@ -31,10 +34,16 @@ impl KeyRules {
         LONGEST_CACHE.min(self.publish_lead / 2)
     }
 
+    /// How often replicas read the keys in fact: often enough for a short publication lead, too.
+    #[must_use]
+    pub fn effective_poll_interval(&self) -> Duration {
+        self.poll_interval.min(self.publish_lead / 10).max(SHORTEST_POLL)
+    }
+
     /// How far ahead a rotation is planned at least, so that every replica knows of it in time.
     #[must_use]
     pub fn announcement(&self) -> Duration {
-        self.poll_interval * 5
+        self.effective_poll_interval() * 5
     }
 
     /// How long a retired key stays published.
@@ -46,6 +55,6 @@ impl KeyRules {
     /// How long a replica may rely on its last reading of the keys.
     #[must_use]
     pub fn ring_max_age(&self) -> Duration {
-        (self.poll_interval * 5).max(Duration::from_secs(30))
+        (self.effective_poll_interval() * 5).max(Duration::from_secs(30))
     }
 }

@@ -7,8 +7,14 @@
 //! - a plan lies at least `announcement` ahead, so every replica has read it before it comes true;
 //! - a retired key stays published for `retention`: the longest token lifetime, the longest cache time of the key set, and a
 //!   margin for slow clocks.
+//!
+//! What is published comes from the opened private keys, never from a stored document that somebody else may have written.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use time::OffsetDateTime;
 
@@ -28,6 +34,9 @@ use crate::{
     telemetry::{error_chain::ErrorChain, metrics::Metrics},
 };
 
+/// How far the clocks of replicas may differ. What must hold at once is dated back by this.
+const SKEW: Duration = Duration::from_secs(60);
+
 /// Why the keys are not usable.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
@@ -46,6 +55,9 @@ pub enum KeysError {
     /// A key could not be made.
     #[error("a signing key could not be made")]
     Make(#[source] CryptoError),
+    /// The thread that makes keys ended.
+    #[error("the making of a signing key was interrupted")]
+    Interrupted,
     /// There is no key to rotate.
     #[error("there is no active key and standby to rotate")]
     NothingToRotate,
@@ -71,6 +83,17 @@ pub struct Keys {
     rules: KeyRules,
     ring: Arc<KeyRing>,
     metrics: Metrics,
+    /// Keys that could not be opened and have been reported.
+    reported: Mutex<HashSet<String>>,
+}
+
+/// What to do with a key that cannot be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unopenable {
+    /// Fail: nothing may be made while one is there.
+    Fails,
+    /// Leave it out: the keys that can be opened go on serving.
+    IsLeftOut,
 }
 
 impl Keys {
@@ -84,7 +107,7 @@ impl Keys {
         metrics: Metrics,
     ) -> Self {
         let ring = Arc::new(KeyRing::new(rules.ring_max_age()));
-        Self { store, vault, clock, rules, ring, metrics }
+        Self { store, vault, clock, rules, ring, metrics, reported: Mutex::default() }
     }
 
     /// The keys in memory.
@@ -106,13 +129,15 @@ impl Keys {
     /// # Errors
     /// [`KeysError`]; nothing was made unless the database's answer was lost.
     pub async fn prepare(&self) -> Result<(), KeysError> {
-        let lacking = self.lacking(&self.open_all().await?);
+        self.reseal().await?;
+        let lacking = self.lacking(&self.open_all(Unopenable::Fails).await?);
         if !lacking.is_empty() {
             // Made before the lock is taken: making an RSA key takes a while.
             let mut made = Vec::new();
             for algorithm in lacking {
-                made.push((self.make(algorithm)?, self.make(algorithm)?));
+                made.push((self.make(algorithm).await?, self.make(algorithm).await?));
             }
+            let mut published = Vec::new();
             let locked = self.store.lock().await?;
             let now = self.clock.now();
             let stored = locked.list(now).await?;
@@ -123,24 +148,25 @@ impl Keys {
                     keys.iter().any(|key| key.dates.activates_at.is_some() && key.dates.retires_at.is_none());
                 let has_standby = keys.iter().any(|key| key.dates.activates_at.is_none());
                 if !has_signer {
-                    publish(&locked, signer, now, Some(now)).await?;
+                    published.push(publish(&locked, signer, now, Some(now)).await?);
                 }
                 if !has_standby {
-                    publish(&locked, standby, now, None).await?;
+                    published.push(publish(&locked, standby, now, None).await?);
                 }
             }
             locked.commit().await?;
+            published.iter().for_each(announce_published);
         }
         self.refresh().await
     }
 
-    /// Reads the keys into the ring, opening those that are new.
+    /// Reads the keys into the ring, opening those that are new. One that cannot be opened is reported once and left out.
     ///
     /// # Errors
     /// [`KeysError`]; the ring is as it was.
     pub async fn refresh(&self) -> Result<(), KeysError> {
         let reading = self.ring.begin_reading(&*self.clock);
-        let keys = self.open_all().await?;
+        let keys = self.open_all(Unopenable::IsLeftOut).await?;
         self.ring.replace(keys, reading);
         self.observe();
         Ok(())
@@ -162,16 +188,7 @@ impl Keys {
         };
         let due: Vec<_> = self.ring.keys().into_iter().filter(due).map(|key| key.key.algorithm()).collect();
         for algorithm in due.into_iter().filter(|algorithm| self.rules.algorithms.contains(algorithm)) {
-            if let Some(rotation) = self.plan(algorithm, true).await? {
-                tracing::info!(
-                    target: "audit",
-                    event = "signing_key_rotation_planned",
-                    key.id = rotation.next_kid,
-                    algorithm = algorithm.as_str(),
-                    activates_at = %rotation.activates_at,
-                    "signing key rotation planned"
-                );
-            }
+            self.plan(algorithm, true).await?;
         }
         let erased = self.store.erase_destroyed(now).await?;
         if erased > 0 {
@@ -186,63 +203,73 @@ impl Keys {
     /// # Errors
     /// [`KeysError`]; algorithms before the failing one are planned.
     pub async fn rotate(&self) -> Result<Vec<Rotation>, KeysError> {
+        // A key made under a wrong master key would be of use to nobody.
+        self.open_all(Unopenable::Fails).await?;
         let mut rotations = Vec::new();
         for &algorithm in &self.rules.algorithms {
-            let rotation = self.plan(algorithm, false).await?.ok_or(KeysError::NothingToRotate)?;
-            tracing::info!(
-                target: "audit",
-                event = "signing_key_rotation_planned",
-                key.id = rotation.next_kid,
-                algorithm = algorithm.as_str(),
-                activates_at = %rotation.activates_at,
-                "signing key rotation planned on request"
-            );
-            rotations.push(rotation);
+            rotations.push(self.plan(algorithm, false).await?.ok_or(KeysError::NothingToRotate)?);
         }
-        self.refresh().await?;
+        self.refresh_after_commit().await;
         Ok(rotations)
     }
 
-    /// Drops the signing keys in use at once, and signs with their standbys: a private key may be known to others.
+    /// Drops the keys that sign, and those that signed until lately, at once, and signs with the standbys: a private key may be
+    /// known to others.
     ///
     /// # Errors
     /// [`KeysError`]; algorithms before the failing one are rotated.
     pub async fn rotate_compromised(&self) -> Result<Vec<Rotation>, KeysError> {
+        self.open_all(Unopenable::Fails).await?;
         let mut rotations = Vec::new();
         for &algorithm in &self.rules.algorithms {
-            let fresh = self.make(algorithm)?;
+            let fresh = self.make(algorithm).await?;
             let locked = self.store.lock().await?;
             let now = self.clock.now();
             let keys = of_algorithm(locked.list(now).await?, algorithm);
-            let next = keys
+            let planned = keys
                 .iter()
                 .find(|key| key.dates.state(now) == SigningKeyState::Pending && key.dates.activates_at.is_some());
             let standby = keys.iter().find(|key| key.dates.activates_at.is_none());
-            let next = next.or(standby).ok_or(KeysError::NothingToRotate)?;
-            for key in keys.iter().filter(|key| key.dates.state(now) == SigningKeyState::Active) {
-                locked.drop_at(&key.kid, now).await?;
+            let next = planned.or(standby).ok_or(KeysError::NothingToRotate)?;
+            let used = [SigningKeyState::Active, SigningKeyState::Retired];
+            let dropped: Vec<_> = keys.iter().filter(|key| used.contains(&key.dates.state(now))).collect();
+            // Dated back, so that it holds at once on replicas whose clocks are behind.
+            for key in &dropped {
+                locked.drop_at(&key.kid, now - SKEW).await?;
             }
-            locked.activate(&next.kid, now).await?;
-            if standby.is_none_or(|standby| standby.kid == next.kid) {
-                publish(&locked, fresh, now, None).await?;
-            }
+            locked.activate(&next.kid, now - SKEW).await?;
+            let published = match standby {
+                Some(standby) if standby.kid != next.kid => None,
+                _ => Some(publish(&locked, fresh, now, None).await?),
+            };
             locked.commit().await?;
-            tracing::warn!(
-                target: "audit",
-                event = "signing_key_dropped",
-                key.id = next.kid.as_str(),
-                algorithm = algorithm.as_str(),
-                "signing key dropped as compromised; its standby signs from now on"
-            );
+            for key in dropped {
+                tracing::warn!(
+                    target: "audit",
+                    event = "signing_key_dropped",
+                    key.id = key.kid.as_str(),
+                    key.next_id = next.kid.as_str(),
+                    algorithm = algorithm.as_str(),
+                    "signing key dropped as compromised"
+                );
+            }
+            published.iter().for_each(announce_published);
             rotations.push(Rotation { algorithm, next_kid: next.kid.as_str().to_owned(), activates_at: now });
         }
-        self.refresh().await?;
+        self.refresh_after_commit().await;
         Ok(rotations)
+    }
+
+    /// What was committed holds, whether or not it can be read back now; the next step reads it anyway.
+    async fn refresh_after_commit(&self) {
+        if let Err(error) = self.refresh().await {
+            tracing::warn!(error = %ErrorChain(&error), "the signing keys could not be read after they were changed");
+        }
     }
 
     /// Writes the plan of one rotation. `only_if_due` plans nothing while another replica's plan stands.
     async fn plan(&self, algorithm: Algorithm, only_if_due: bool) -> Result<Option<Rotation>, KeysError> {
-        let fresh = self.make(algorithm)?;
+        let fresh = self.make(algorithm).await?;
         let locked = self.store.lock().await?;
         let now = self.clock.now();
         let keys = of_algorithm(locked.list(now).await?, algorithm);
@@ -266,26 +293,40 @@ impl Keys {
         }
         locked.retire(&last.kid, activates_at, activates_at + self.rules.retention()).await?;
         locked.activate(&standby.kid, activates_at).await?;
-        publish(&locked, fresh, now, None).await?;
-        let rotation = Rotation { algorithm, next_kid: standby.kid.as_str().to_owned(), activates_at };
+        let published = publish(&locked, fresh, now, None).await?;
         locked.commit().await?;
-        Ok(Some(rotation))
+        tracing::info!(
+            target: "audit",
+            event = "signing_key_rotation_planned",
+            key.id = standby.kid.as_str(),
+            algorithm = algorithm.as_str(),
+            activates_at = %activates_at,
+            on_request = !only_if_due,
+            "signing key rotation planned"
+        );
+        announce_published(&published);
+        Ok(Some(Rotation { algorithm, next_kid: standby.kid.as_str().to_owned(), activates_at }))
     }
 
-    /// Reads every key and opens those that the ring does not hold, moving them to the current master key where needed.
-    async fn open_all(&self) -> Result<Vec<RingKey>, KeysError> {
+    /// Reads every key and opens those that the ring does not hold.
+    async fn open_all(&self, unopenable: Unopenable) -> Result<Vec<RingKey>, KeysError> {
         let mut keys = Vec::new();
         for stored in self.store.list(self.clock.now()).await? {
             let key = match self.ring.get(&stored.kid) {
-                Some(key) => key,
-                None => Arc::new(self.open(&stored).await?),
+                Some(key) => Ok(key),
+                None => self.open(&stored).map(|(key, _)| Arc::new(key)),
             };
-            keys.push(RingKey { key, dates: stored.dates });
+            match key {
+                Ok(key) => keys.push(RingKey { key, dates: stored.dates }),
+                Err(error) if unopenable == Unopenable::Fails => return Err(error),
+                Err(error) => self.report_once(stored.kid.as_str(), &error),
+            }
         }
         Ok(keys)
     }
 
-    async fn open(&self, stored: &StoredSigningKey) -> Result<SigningKey, KeysError> {
+    /// Opens a key; also tells how its private half is to be sealed anew, where that was under a previous master key.
+    fn open(&self, stored: &StoredSigningKey) -> Result<(SigningKey, Option<Vec<u8>>), KeysError> {
         let sealed_error = |source| KeysError::Sealed { kid: stored.kid.as_str().to_owned(), source };
         let opened = self
             .vault
@@ -295,18 +336,32 @@ impl Keys {
         if key.kid() != &stored.kid {
             return Err(sealed_error(CryptoError::Corrupted(stored.kid.clone())));
         }
-        if !opened.current {
-            let sealed =
-                self.vault.seal_private_key(&stored.kid, stored.algorithm, &opened.bytes).map_err(KeysError::Make)?;
-            if let Err(error) = self.store.reseal(&stored.kid, &stored.sealed_private_key, &sealed).await {
-                tracing::warn!(key.id = stored.kid.as_str(), error = %ErrorChain(&error), "key not moved to the master key");
-            }
-        }
-        Ok(key)
+        let seal = || self.vault.seal_private_key(&stored.kid, stored.algorithm, &opened.bytes);
+        let resealed = if opened.current { None } else { Some(seal().map_err(KeysError::Make)?) };
+        Ok((key, resealed))
     }
 
-    fn make(&self, algorithm: Algorithm) -> Result<StoredSigningKey, KeysError> {
-        let made = SigningKey::generate(algorithm).map_err(KeysError::Make)?;
+    /// Moves every key to the current master key.
+    async fn reseal(&self) -> Result<(), KeysError> {
+        for stored in self.store.list(self.clock.now()).await? {
+            if let (_, Some(resealed)) = self.open(&stored)? {
+                self.store.reseal(&stored.kid, &stored.sealed_private_key, &resealed).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn report_once(&self, kid: &str, error: &KeysError) {
+        let new = self.reported.lock().unwrap_or_else(PoisonError::into_inner).insert(kid.to_owned());
+        if new {
+            tracing::error!(error = %ErrorChain(error), "a signing key is left out: it is neither used nor published here");
+        }
+    }
+
+    async fn make(&self, algorithm: Algorithm) -> Result<StoredSigningKey, KeysError> {
+        // Making an RSA key takes a while; requests on this thread go on meanwhile.
+        let making = tokio::task::spawn_blocking(move || SigningKey::generate(algorithm)).await;
+        let made = making.map_err(|_| KeysError::Interrupted)?.map_err(KeysError::Make)?;
         let kid = made.key.kid().clone();
         let sealed_private_key = self.vault.seal_private_key(&kid, algorithm, &made.pkcs8).map_err(KeysError::Make)?;
         let dates =
@@ -350,10 +405,15 @@ async fn publish(
     mut key: StoredSigningKey,
     now: OffsetDateTime,
     activates_at: Option<OffsetDateTime>,
-) -> Result<(), StorageError> {
+) -> Result<StoredSigningKey, StorageError> {
     key.dates.published_at = now;
     key.dates.activates_at = activates_at;
     locked.insert(&key).await?;
+    Ok(key)
+}
+
+/// Called after the commit, so that no record speaks of what never was.
+fn announce_published(key: &StoredSigningKey) {
     tracing::info!(
         target: "audit",
         event = "signing_key_published",
@@ -361,7 +421,6 @@ async fn publish(
         algorithm = key.algorithm.as_str(),
         "signing key published"
     );
-    Ok(())
 }
 
 fn of_algorithm(keys: Vec<StoredSigningKey>, algorithm: Algorithm) -> Vec<StoredSigningKey> {

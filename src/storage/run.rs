@@ -147,7 +147,7 @@ impl Database {
     }
 }
 
-const BEGIN: Query = Query { name: "transaction/begin", text: "BEGIN" };
+const BEGIN: Query = Query { name: "transaction/begin", text: "BEGIN ISOLATION LEVEL READ COMMITTED" };
 const COMMIT: Query = Query { name: "transaction/commit", text: "COMMIT" };
 
 /// A transaction on one connection. Dropped without [`Self::commit`], the connection is closed, which rolls it back.

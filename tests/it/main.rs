@@ -16,6 +16,7 @@ mod imports;
 mod keys;
 mod lexer;
 mod listeners;
+mod logs;
 mod master_key;
 mod migrations;
 mod problems;
