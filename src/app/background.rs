@@ -5,8 +5,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 
 use super::services::Services;
-use crate::telemetry::{error_chain::ErrorChain, metrics::Metrics};
+use crate::{
+    storage::error::StorageError,
+    telemetry::{error_chain::ErrorChain, metrics::Metrics},
+};
 
+/// How often the database's clock is compared with ours.
+const SKEW_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a task that panicked rests before it is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
@@ -25,7 +30,18 @@ impl Background {
         let keys = Arc::clone(&services.keys);
         let activity = Arc::clone(&services.activity);
         let flush_interval = activity.flush_interval();
+        let (database, clock, metrics) =
+            (services.database.clone(), Arc::clone(&services.clock), services.metrics.clone());
         let tasks = vec![
+            every("clock_skew", SKEW_INTERVAL, stopped.clone(), services.metrics.clone(), move || {
+                let (database, clock, metrics) = (database.clone(), Arc::clone(&clock), metrics.clone());
+                async move {
+                    let database_time = database.ping().await?;
+                    let skew = (database_time - clock.now()).as_seconds_f64();
+                    metrics.clock_skew_seconds.with_label_values(&["database"]).set(skew);
+                    Ok::<(), StorageError>(())
+                }
+            }),
             every("signing_keys", poll_interval, stopped.clone(), services.metrics.clone(), move || {
                 let keys = Arc::clone(&keys);
                 async move { keys.step().await }

@@ -30,6 +30,9 @@ use services::{Services, ServicesError};
 /// How long a client may leave a written answer untaken.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long the admin listener may take after the others have gone: a last scrape, no more.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -82,6 +85,8 @@ impl Application {
     /// # Errors
     /// [`StartError`] names what is in the way; nothing runs then.
     pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        // Bound last: a client is refused rather than kept waiting while the schema is brought up to date.
+        let services = Services::prepare(config, clock).await?;
         let public = bind("public.listen", config.public.listen)?;
         let gateway = bind("gateway.listen", config.gateway.listen)?;
         let admin = bind("admin.listen", config.admin.listen)?;
@@ -90,7 +95,6 @@ impl Application {
             gateway: gateway.local_addr().map_err(StartError::Serve)?,
             admin: admin.local_addr().map_err(StartError::Serve)?,
         };
-        let services = Services::prepare(config, clock).await?;
         let poll_interval = services.keys.rules().effective_poll_interval();
         let drain = Drain::new();
         let state = state(config, &services, &drain);
@@ -173,14 +177,13 @@ impl Application {
         tracing::info!(drain_ms = self.shutdown.drain.as_millis(), "stopping: draining connections");
         self.drain.begin();
         tokio::time::sleep(self.shutdown.drain).await;
-        for handle in handles {
-            stop_gracefully(handle, self.shutdown.timeout).await;
-        }
+        let [public, gateway] = handles;
+        tokio::join!(stop_gracefully(public, self.shutdown.timeout), stop_gracefully(gateway, self.shutdown.timeout));
         background.stop().await;
         if let Err(error) = self.services.activity.flush().await {
             tracing::warn!(error = %ErrorChain(&error), "last-seen times were not written before the stop");
         }
-        stop_gracefully(admin_handle, self.shutdown.timeout).await;
+        stop_gracefully(admin_handle, LAST_WORDS).await;
         self.services.database.close();
         tracing::info!("stopped");
         Ok(())
@@ -188,8 +191,8 @@ impl Application {
 }
 
 async fn stop_gracefully(handle: ServerHandle, timeout: Duration) {
-    // The server bounds the wait itself; this bounds the server.
-    if tokio::time::timeout(timeout + Duration::from_secs(5), handle.stop(true)).await.is_err() {
+    // The server bounds the wait itself, in whole seconds; this bounds the server.
+    if tokio::time::timeout(timeout + Duration::from_secs(1), handle.stop(true)).await.is_err() {
         tracing::warn!("a listener did not stop in time");
     }
 }

@@ -155,7 +155,7 @@ impl Services {
         let rules = SessionRules {
             idle,
             absolute_timeout: config.session.absolute_timeout,
-            max_staleness: config.exchange.max_staleness,
+            revocation_bound: config.exchange.max_staleness.max(config.exchange.timeout),
         };
         let sessions = Arc::new(Sessions::new(
             store,

@@ -20,7 +20,6 @@ use crate::{
     clock::SystemClock,
     config::{Config, ConfigError, LogFormat as ConfiguredFormat},
     telemetry::logging::{self, LogFormat},
-    version,
 };
 use output::{print_error, print_line};
 
@@ -173,10 +172,4 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, CommandError> {
     // Listeners have workers of their own; this runtime only carries the database and background tasks.
     let runtime = builder.worker_threads(2).enable_all().build().map_err(|error| CommandError::Failed(error.into()))?;
     Ok(runtime.block_on(work))
-}
-
-/// What `--version` prints, for log lines and tests.
-#[must_use]
-pub fn version_line() -> String {
-    format!("ephemint {} ({})", version::VERSION, version::COMMIT)
 }

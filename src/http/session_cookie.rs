@@ -4,6 +4,27 @@ use actix_web::http::header::{self, HeaderMap};
 
 use crate::domain::cookie_header::{self, Presented};
 
+/// The scheme under which apps without cookies present a session token on the gateway listener.
+const SCHEME: &[u8] = b"session ";
+
+/// What a request says about its session: by its cookies, or by `Authorization: Session <token>` for apps that keep no cookies.
+///
+/// Other authorization schemes are nobody's business here. Two different tokens conflict, wherever they stand.
+#[must_use]
+pub fn presented_anywhere<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
+    headers
+        .get_all(header::AUTHORIZATION)
+        .filter_map(|line| {
+            let (scheme, token) = line.as_bytes().split_at_checked(SCHEME.len())?;
+            scheme.eq_ignore_ascii_case(SCHEME).then_some(token)
+        })
+        .fold(presented(headers, name), |found, token| match found {
+            Presented::Absent => Presented::Value(token),
+            Presented::Value(first) if first == token => found,
+            Presented::Value(_) | Presented::Conflicting => Presented::Conflicting,
+        })
+}
+
 /// What the request's cookies say about the session, by the exact parser.
 #[must_use]
 pub fn presented<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
@@ -17,4 +38,38 @@ pub fn without_session(headers: &HeaderMap, name: &str) -> Vec<u8> {
         headers.get_all(header::COOKIE).map(actix_http::header::HeaderValue::as_bytes),
         name.as_bytes(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    fn headers(cookie: Option<&str>, authorization: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(cookie) = cookie {
+            headers.append(header::COOKIE, HeaderValue::from_str(cookie).unwrap());
+        }
+        for line in authorization {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_str(line).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_token_comes_from_the_cookie_or_from_the_session_scheme() {
+        let find = |headers: &HeaderMap| match presented_anywhere(headers, "__Host-s") {
+            Presented::Value(token) => String::from_utf8(token.to_vec()).unwrap(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(find(&headers(Some("__Host-s=T"), &[])), "T");
+        assert_eq!(find(&headers(None, &["Session T"])), "T");
+        assert_eq!(find(&headers(None, &["session T"])), "T");
+        assert_eq!(find(&headers(Some("__Host-s=T"), &["Session T"])), "T");
+        assert_eq!(find(&headers(Some("__Host-s=T"), &["Session U"])), "Conflicting");
+        assert_eq!(find(&headers(None, &["Session T", "Session U"])), "Conflicting");
+        assert_eq!(find(&headers(Some("__Host-s=T"), &["Bearer EVIL"])), "T");
+        assert_eq!(find(&headers(None, &["Bearer T", "SessionT", "Session"])), "Absent");
+    }
 }

@@ -69,20 +69,21 @@ impl Activity {
     /// # Errors
     /// [`StorageError`] when a batch failed; the rest is tried at the next flush.
     pub async fn flush(&self) -> Result<(), StorageError> {
-        let mut noted: Vec<_> = std::mem::take(&mut *self.pending()).into_iter().collect();
+        // What is being written stays visible until it is: a session in use must not look idle meanwhile.
+        let mut noted: Vec<_> = self.pending().iter().map(|(&id, &seen)| (id, seen)).collect();
         noted.sort_unstable();
         let mut result = Ok(());
         for batch in noted.chunks(BATCH) {
-            if result.is_ok() {
-                let timer = self.metrics.activity_flush_duration_seconds.start_timer();
-                result = self.store.touch_batch(batch).await.map(drop);
-                timer.observe_duration();
-            }
+            let timer = self.metrics.activity_flush_duration_seconds.start_timer();
+            result = self.store.touch_batch(batch).await.map(drop);
+            timer.observe_duration();
             if result.is_err() {
-                let mut pending = self.pending();
-                for &(id, seen) in batch {
-                    let entry = pending.entry(id).or_insert(seen);
-                    *entry = (*entry).max(seen);
+                break;
+            }
+            let mut pending = self.pending();
+            for (id, written) in batch {
+                if pending.get(id) == Some(written) {
+                    pending.remove(id);
                 }
             }
         }

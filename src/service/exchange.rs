@@ -94,6 +94,21 @@ impl ExchangeError {
         }
     }
 
+    /// Whether something of ours failed, so that nothing could be decided.
+    #[must_use]
+    pub fn is_a_failure(&self) -> bool {
+        match self {
+            Self::Unauthenticated(..) | Self::UnknownAudience | Self::AudienceDisabled | Self::StepUp(..) => false,
+            Self::TimedOut | Self::Storage(_) | Self::NoSigner(_) | Self::Sign(_) | Self::Random(_) => true,
+        }
+    }
+
+    /// Whether it was decided from the request alone.
+    fn came_before_any_lookup(&self) -> bool {
+        let from_the_request = [RefusalReason::Absent, RefusalReason::Conflicting, RefusalReason::Malformed];
+        matches!(self, Self::Unauthenticated(reason, _) if from_the_request.contains(reason))
+    }
+
     /// The session that was refused, where one was found.
     #[must_use]
     pub fn session_id(&self) -> Option<SessionId> {
@@ -180,14 +195,6 @@ impl Exchange {
     }
 
     async fn decide(&self, presented: Presented<'_>, audience: Option<&str>) -> Result<Exchanged, ExchangeError> {
-        if let Presented::Absent | Presented::Conflicting = presented {
-            // Told apart from a wrong audience: without a credential there is nothing to refuse by policy.
-            let reason = match presented {
-                Presented::Conflicting => RefusalReason::Conflicting,
-                Presented::Absent | Presented::Value(_) => RefusalReason::Absent,
-            };
-            return Err(ExchangeError::Unauthenticated(reason, None));
-        }
         let policy = self.policy(audience);
         let session = match self.sessions.authenticate(presented).await {
             Ok(session) => session,
@@ -247,8 +254,8 @@ impl Exchange {
         let audience = self.policy(audience).map_or(OTHER, |policy| policy.name.as_str());
         let (outcome, source) = match result {
             Ok(_) => ("issued", "database"),
-            Err(error) if error.session_id().is_some() => (error.as_str(), "database"),
-            Err(error) => (error.as_str(), "none"),
+            Err(error) if error.came_before_any_lookup() => (error.as_str(), "none"),
+            Err(error) => (error.as_str(), "database"),
         };
         self.metrics.exchanges_total.with_label_values(&[audience, outcome, source]).inc();
         self.metrics.exchange_duration_seconds.with_label_values(&[outcome, source]).observe(seconds(took));

@@ -6,6 +6,7 @@ pub mod activity;
 pub mod clients;
 pub mod exchange;
 pub mod key_ring;
+mod key_rotation;
 mod key_rules;
 pub mod keys;
 pub mod sessions;

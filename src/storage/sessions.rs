@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     error::StorageError,
     queries,
-    run::{Database, at_most_one_row},
+    run::{Database, at_most_one_row, one_row},
 };
 use crate::domain::{
     session::{Claims, Session, SessionId},
@@ -170,37 +170,49 @@ impl SessionStore {
         at_most_one_row(query, rows)
     }
 
-    /// Ends every session of `subject`, or of everyone, with one row; returns how many of them were live.
+    /// Ends every session of `subject`, or of everyone, with one row, however many they are.
     ///
     /// # Errors
-    /// [`StorageError`] when the database does not answer; all or none are ended then.
-    pub async fn revoke_all(
+    /// [`StorageError`] when the database does not answer; all or none may be ended then.
+    pub async fn revoke_all(&self, subject: Option<&Subject>, at: OffsetDateTime) -> Result<(), StorageError> {
+        let (query, rows) = if let Some(subject) = subject {
+            let query = &queries::SUBJECT_RAISE_EPOCH;
+            let subject = subject.as_str();
+            (query, self.database.execute(query, &[/* subject */ &subject, /* revoked_at */ &at]).await?)
+        } else {
+            let query = &queries::SUBJECT_RAISE_GLOBAL_EPOCH;
+            (query, self.database.execute(query, &[/* revoked_at */ &at]).await?)
+        };
+        one_row(query, rows)
+    }
+
+    /// How many sessions of `subject`, or of everyone, are live at `now`; `idle_since` is the last use of an idle one.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the database does not answer, or there are too many to count in time.
+    pub async fn count_live(
         &self,
         subject: Option<&Subject>,
-        at: OffsetDateTime,
+        now: OffsetDateTime,
         idle_since: OffsetDateTime,
     ) -> Result<u64, StorageError> {
-        let transaction = self.database.begin().await?;
-        let rows = if let Some(subject) = subject {
-            let subject = subject.as_str();
-            let rows = transaction
-                .rows(
-                    &queries::SESSION_COUNT_LIVE_BY_SUBJECT,
-                    &[/* subject */ &subject, /* now */ &at, /* idle_since */ &idle_since],
+        let row = if let Some(subject) = subject {
+            let parameters = (subject.as_str(), now, idle_since);
+            let query = &queries::SESSION_COUNT_LIVE_BY_SUBJECT;
+            self.database
+                .row(
+                    query,
+                    &[
+                        /* subject */ &parameters.0,
+                        /* now */ &parameters.1,
+                        /* idle_since */ &parameters.2,
+                    ],
                 )
-                .await?;
-            transaction
-                .execute_one(&queries::SUBJECT_RAISE_EPOCH, &[/* subject */ &subject, /* revoked_at */ &at])
-                .await?;
-            rows
+                .await?
         } else {
-            let rows =
-                transaction.rows(&queries::SESSION_COUNT_LIVE, &[/* now */ &at, /* idle_since */ &idle_since]).await?;
-            transaction.execute_one(&queries::SUBJECT_RAISE_GLOBAL_EPOCH, &[/* revoked_at */ &at]).await?;
-            rows
+            self.database.row(&queries::SESSION_COUNT_LIVE, &[/* now */ &now, /* idle_since */ &idle_since]).await?
         };
-        transaction.commit().await?;
-        let live = rows.first().map_or(0, |row| row.get::<_, i64>("live_sessions"));
+        let live = row.map_or(0, |row| row.get::<_, i64>("live_sessions"));
         Ok(u64::try_from(live).unwrap_or(0))
     }
 

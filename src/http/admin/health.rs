@@ -19,10 +19,6 @@ pub async fn live() -> HttpResponse {
 pub async fn ready(state: Data<AppState>) -> HttpResponse {
     let now = state.clock.now();
     let database = state.database.ping().await;
-    if let Ok(database_time) = &database {
-        let skew = (*database_time - now).as_seconds_f64();
-        state.metrics.clock_skew_seconds.with_label_values(&["database"]).set(skew);
-    }
     let schema = match &database {
         Ok(_) => state.database.schema_version().await.map(|version| version >= migrate::newest()),
         Err(_) => Ok(false),

@@ -118,7 +118,7 @@ pub async fn revoke(
         return Err(Problem::BadRequest("unknown query parameter; this route takes wait".into()));
     }
     let revoked = state.sessions.revoke(id, RevokeReason::Admin).await.map_err(unavailable)?;
-    if revoked.sessions == 0 && state.sessions.get(id).await.map_err(unavailable)?.is_none() {
+    if revoked.sessions == Some(0) && state.sessions.get(id).await.map_err(unavailable)?.is_none() {
         return Err(Problem::UnknownSession);
     }
     Ok(answer_revoked(&state, revoked, wait).await)

@@ -58,7 +58,7 @@ pub fn bare(status: StatusCode) -> HttpResponse {
 }
 
 async fn exchange(request: &HttpRequest, state: &AppState, audience: Option<&str>) -> HttpResponse {
-    let presented = session_cookie::presented(request.headers(), &state.cookie.name);
+    let presented = session_cookie::presented_anywhere(request.headers(), &state.cookie.name);
     match state.exchange.exchange(presented, audience).await {
         Ok(exchanged) => {
             note(request, |log| {
@@ -71,6 +71,7 @@ async fn exchange(request: &HttpRequest, state: &AppState, audience: Option<&str
             note(request, |log| {
                 log.session_id = error.session_id();
                 log.outcome = Some(error.as_str());
+                log.error = error.is_a_failure().then(|| ErrorChain(&error).to_string());
             });
             refused(&error)
         }
@@ -113,7 +114,6 @@ fn refused(error: &ExchangeError) -> HttpResponse {
         | ExchangeError::NoSigner(_)
         | ExchangeError::Sign(_)
         | ExchangeError::Random(_) => {
-            tracing::error!(error = %ErrorChain(error), "an exchange could not be decided");
             let mut response = bare(StatusCode::SERVICE_UNAVAILABLE);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             response

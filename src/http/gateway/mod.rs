@@ -1,7 +1,7 @@
 //! The gateway listener: what a proxy asks for each request, and what services fetch.
 //!
-//! Exchange paths answer from the head alone: any method, never reading body, query, `Authorization`, `Upgrade`, `Expect`,
-//! `Range` or `If-*`. What a client sends besides its session cookie changes nothing.
+//! Exchange paths answer from the head alone: any method, never reading body, query, `Upgrade`, `Expect`, `Range` or `If-*`, and of
+//! `Authorization` only the scheme `Session`. What a client sends besides its session token changes nothing.
 
 pub mod exchange;
 

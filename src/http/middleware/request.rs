@@ -40,6 +40,8 @@ pub struct LogNote {
     pub outcome: Option<&'static str>,
     /// The service client that sent it.
     pub client_id: Option<String>,
+    /// What failed inside, with all its causes; free of secrets, and never sent.
+    pub error: Option<String>,
 }
 
 /// The client's address as far as it can be believed. Kept in the request's extensions.
@@ -157,6 +159,7 @@ fn log(
                 outcome = note.outcome,
                 session.id = note.session_id.map(tracing::field::display),
                 client.id = note.client_id,
+                error = note.error,
                 "request answered"
             )
         };
