@@ -18,10 +18,10 @@ use crate::{
     http::{
         drain::Drain,
         listeners::{admin_app, gateway_app, public_app},
-        server::{self, ConnectionLimits},
+        server::{self, ConnectionLimits, Door},
         state::{AppState, CookieRules, RequestLimits, Shared},
     },
-    telemetry::error_chain::ErrorChain,
+    telemetry::{error_chain::ErrorChain, logging},
     version,
 };
 use background::Background;
@@ -30,6 +30,8 @@ use services::{Services, ServicesError};
 /// How long a client may leave a written answer untaken.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long connections that have just been accepted are served on, after the last one was and before the listener stops.
+const SETTLE: Duration = Duration::from_millis(500);
 /// How long the admin listener may take after the others have gone: a last scrape, no more.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -74,6 +76,7 @@ pub struct Application {
     public: Server,
     gateway: Server,
     admin: Server,
+    doors: [Door; 2],
     drain: Drain,
     shutdown: ShutdownConfig,
     poll_interval: Duration,
@@ -95,6 +98,8 @@ impl Application {
             gateway: gateway.local_addr().map_err(StartError::Serve)?,
             admin: admin.local_addr().map_err(StartError::Serve)?,
         };
+        let door = |listener| Door::of(listener).map_err(StartError::Serve);
+        let doors = [door(&public)?, door(&gateway)?];
         let poll_interval = services.keys.rules().effective_poll_interval();
         let drain = Drain::new();
         let state = state(config, &services, &drain);
@@ -115,6 +120,7 @@ impl Application {
             gateway: server::start(gateway, "gateway", limits(gateway_workers), drain.clone(), gateway_factory)
                 .map_err(StartError::Serve)?,
             admin: server::start(admin, "admin", limits(1), drain.clone(), admin_factory).map_err(StartError::Serve)?,
+            doors,
             services,
             state,
             addresses,
@@ -177,6 +183,13 @@ impl Application {
         tracing::info!(drain_ms = self.shutdown.drain.as_millis(), "stopping: draining connections");
         self.drain.begin();
         tokio::time::sleep(self.shutdown.drain).await;
+        logging::expect_closed_listeners();
+        for (door, handle) in self.doors.iter().zip(&handles) {
+            if let Err(error) = door.close(handle).await {
+                tracing::warn!(error = %ErrorChain(&error), "a listener goes on accepting until it stops");
+            }
+        }
+        tokio::time::sleep(SETTLE.min(self.shutdown.drain)).await;
         let [public, gateway] = handles;
         tokio::join!(stop_gracefully(public, self.shutdown.timeout), stop_gracefully(gateway, self.shutdown.timeout));
         background.stop().await;

@@ -6,13 +6,14 @@
 
 use std::{
     fmt, io,
-    net::{SocketAddr, TcpListener},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream as Socket},
+    os::fd::OwnedFd,
     rc::Rc,
     time::Duration,
 };
 
 use actix_http::{HttpServiceBuilder, KeepAlive, Request, Response, body::MessageBody, error::DispatchError};
-use actix_server::Server;
+use actix_server::{Server, ServerHandle};
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, apply, fn_service, map_config,
 };
@@ -85,6 +86,34 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()
+}
+
+/// A way to refuse new connections while the open ones go on being served.
+///
+/// A stopping server drops what it has accepted but not yet read, and with it the request that the client has sent. Whoever
+/// is refused instead has sent nothing and goes elsewhere. So close the door some time before the stop.
+#[derive(Debug)]
+pub struct Door(Socket);
+
+impl Door {
+    /// The door of a listener.
+    ///
+    /// # Errors
+    /// When the listener cannot be referred to a second time.
+    pub fn of(listener: &TcpListener) -> io::Result<Self> {
+        // Only a stream's type has `shutdown`; to the system both are sockets.
+        listener.try_clone().map(|listener| Self(OwnedFd::from(listener).into()))
+    }
+
+    /// Refuses new connections from now on; the server that accepted them is told to stop asking.
+    ///
+    /// # Errors
+    /// When the system does not stop listening.
+    pub async fn close(&self, server: &ServerHandle) -> io::Result<()> {
+        let closed = self.0.shutdown(Shutdown::Read);
+        server.pause().await;
+        closed
+    }
 }
 
 /// Serves an application on a listener; `app` is called once per worker.

@@ -2,9 +2,15 @@
 //!
 //! What may be logged and what never is: `docs/logging.md`.
 
-use std::io::IsTerminal as _;
+use std::{
+    io::IsTerminal as _,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing::Metadata;
+use tracing_subscriber::{
+    EnvFilter, filter::dynamic_filter_fn, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +28,14 @@ pub enum LogFormat {
 #[error("the log is already set up")]
 pub struct AlreadySetUp;
 
+/// Whether listeners are being closed, which the server library takes for an error.
+static CLOSING: AtomicBool = AtomicBool::new(false);
+
+/// Tells the log that listeners are closed on purpose from now on.
+pub fn expect_closed_listeners() {
+    CLOSING.store(true, Ordering::Relaxed);
+}
+
 /// Starts writing log lines to standard error; call it once, first.
 ///
 /// `level` is the least severe level of Ephemint's own lines; libraries speak from `warn` on. Audit events are written whatever
@@ -36,7 +50,8 @@ pub fn init(format: LogFormat, level: &str, quiet: bool) -> Result<(), AlreadySe
         LogFormat::Pretty => false,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
-    let registry = tracing_subscriber::registry().with(filter);
+    let expected = |line: &Metadata<'_>| CLOSING.load(Ordering::Relaxed) && line.target().starts_with("actix_server");
+    let registry = tracing_subscriber::registry().with(filter).with(dynamic_filter_fn(move |line, _| !expected(line)));
     let result = if json {
         let layer = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
         registry.with(layer.with_writer(std::io::stderr)).try_init()

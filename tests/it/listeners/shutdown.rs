@@ -62,16 +62,15 @@ fn client() -> Client {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_under_load_loses_no_request() {
-    let mut scene = Scene::set("shutdown.drain = '3s'").await;
+    let mut scene = Scene::set("shutdown.drain = '1s'").await;
     let answered = Arc::new(AtomicUsize::new(0));
-    let leave = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..20)
         .map(|number| {
-            let (answered, leave, http) = (Arc::clone(&answered), Arc::clone(&leave), client());
+            let (answered, http) = (Arc::clone(&answered), client());
             let (gateway, admin) = (scene.serving.gateway.clone(), scene.serving.admin.clone());
             let (cookie, secret) = (scene.cookie.clone(), scene.secret.clone());
             tokio::spawn(async move {
-                while !leave.load(Ordering::SeqCst) {
+                loop {
                     let (request, wanted) = if number % 2 == 0 {
                         let exchange = http.get(format!("http://{gateway}/exchange/orders")).header("cookie", &cookie);
                         (exchange, StatusCode::OK)
@@ -79,38 +78,37 @@ async fn a_stop_under_load_loses_no_request() {
                         let start = http.post(format!("http://{admin}/admin/sessions")).bearer_auth(&secret);
                         (start.json(&json!({ "subject": format!("load-{number}") })), StatusCode::CREATED)
                     };
-                    let response = request.send().await.unwrap_or_else(|error| panic!("lost: {error:?}"));
-                    assert_eq!(response.status(), wanted);
-                    response.bytes().await.unwrap();
-                    answered.fetch_add(1, Ordering::SeqCst);
+                    match request.send().await {
+                        Ok(response) => {
+                            assert_eq!(response.status(), wanted);
+                            response.bytes().await.unwrap();
+                            answered.fetch_add(1, Ordering::SeqCst);
+                        }
+                        // Nothing was sent: a gateway takes another replica.
+                        Err(error) if error.is_connect() => return,
+                        Err(error) => panic!("lost: {error:?}"),
+                    }
                 }
             })
         })
         .collect();
-    wait_for(&answered, 100).await;
+    while answered.load(Ordering::SeqCst) < 100 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 
     scene.serving.terminate();
-    // A gateway that looks at readiness sends on until it says no, and some more until it has noticed.
+    // A gateway that looks at readiness leaves when it says no.
     let readyz = format!("http://{}/readyz", scene.serving.admin);
     while client().get(&readyz).send().await.unwrap().status() == StatusCode::OK {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    wait_for(&answered, answered.load(Ordering::SeqCst) + 100).await;
-    leave.store(true, Ordering::SeqCst);
+    let before = answered.load(Ordering::SeqCst);
     for client in clients {
         client.await.unwrap();
     }
+    assert!(answered.load(Ordering::SeqCst) > before, "requests are served while readiness says no");
     assert_eq!(scene.serving.exit_code(PATIENCE).await, 0);
     scene.serving.logged("stopped").await;
-}
-
-async fn wait_for(counter: &AtomicUsize, count: usize) {
-    let reached = async {
-        while counter.load(Ordering::SeqCst) < count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, reached).await.expect("answers");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
