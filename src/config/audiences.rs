@@ -73,14 +73,14 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         "audience.consistency",
         Text,
         "bounded or strict",
-        "Whether a revocation takes effect within exchange.max_staleness, or with the very next exchange.",
+        "Whether a revocation takes effect within exchange.max_staleness, or with the very next exchange. Today always the latter.",
     )
     .default("bounded"),
     SettingDoc::new(
         "audience.allowed_clients",
         List,
         "a list of client ids",
-        "Which clients may ask for it at the token endpoint.",
+        "Which clients may ask for it at the token endpoint. Not in effect yet: there is none.",
     )
     .unset("any client with the scope token:exchange"),
     SettingDoc::new(

@@ -21,14 +21,14 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         "exchange.max_staleness",
         Text,
         "100ms to 60s",
-        "How long caches are trusted without word from the database; a revocation takes effect within it.",
+        "How long a replica may take to notice a revocation.",
     )
     .default("2s"),
     SettingDoc::new(
         "exchange.gateway_cache",
         Text,
         "0s to 10s, in whole seconds",
-        "How long a gateway may reuse an answer; 0s forbids it.",
+        "How long a gateway may reuse an answer; 0s forbids it. Not in effect yet: never.",
     )
     .default("0s"),
     SettingDoc::new("exchange.timeout", Text, "10ms to 60s", "How long one exchange may take.").default("1s"),

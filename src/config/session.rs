@@ -48,7 +48,7 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         "session.max_per_subject",
         Number,
         "1 to 10000",
-        "Most sessions of one subject; the oldest gives way.",
+        "Most sessions of one subject; the oldest gives way. Not in effect yet.",
     )
     .default("50"),
     SettingDoc::new(

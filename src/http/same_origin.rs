@@ -5,7 +5,12 @@
 
 use std::future::{Ready, ready};
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header, web::Data};
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::header::{self, HeaderMap},
+    web::Data,
+};
 
 use crate::http::{problem::Problem, state::AppState};
 
@@ -19,11 +24,15 @@ impl FromRequest for SameOrigin {
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         let Some(state) = request.app_data::<Data<AppState>>() else { return ready(Err(Problem::Internal)) };
-        let site = single(request, "sec-fetch-site");
-        let origin = single(request, header::ORIGIN.as_str());
-        let allowed = allowed(site, origin, &state.origin);
-        ready(if allowed { Ok(Self) } else { Err(Problem::CrossSite) })
+        let cross_site = is_cross_site(request.headers(), &state.origin);
+        ready(if cross_site { Err(Problem::CrossSite) } else { Ok(Self) })
     }
+}
+
+/// Whether a browser says that it sends this request from another site.
+#[must_use]
+pub fn is_cross_site(headers: &HeaderMap, own_origin: &str) -> bool {
+    !allowed(single(headers, "sec-fetch-site"), single(headers, header::ORIGIN.as_str()), own_origin)
 }
 
 /// What a request says in one header.
@@ -34,8 +43,8 @@ enum Said<'a> {
     Twice,
 }
 
-fn single<'a>(request: &'a HttpRequest, name: &str) -> Said<'a> {
-    let mut lines = request.headers().get_all(name);
+fn single<'a>(headers: &'a HeaderMap, name: &str) -> Said<'a> {
+    let mut lines = headers.get_all(name);
     match (lines.next(), lines.next()) {
         (None, _) => Said::Nothing,
         (Some(line), None) => Said::Once(line.as_bytes()),

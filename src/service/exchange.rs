@@ -16,7 +16,7 @@ use crate::{
     crypto::{error::CryptoError, signing_key::AccessToken},
     domain::{
         access_token::AccessTokenClaims,
-        audience::{Algorithm, AudienceName, AudiencePolicy},
+        audience::{Algorithm, AudienceName, AudiencePolicy, CrossSiteWrites},
         cookie_header::Presented,
         session::{Session, SessionId},
     },
@@ -58,6 +58,9 @@ pub enum ExchangeError {
     /// The audience is switched off.
     #[error("the audience is disabled")]
     AudienceDisabled,
+    /// The request may change something, and a browser sends it from another site.
+    #[error("a write from another site")]
+    CrossSiteWrite(SessionId),
     /// The session is live but not strong enough.
     #[error("the session needs a step-up")]
     StepUp(StepUp, SessionId),
@@ -86,6 +89,7 @@ impl ExchangeError {
             Self::Unauthenticated(reason, _) => reason.as_str(),
             Self::UnknownAudience => "unknown_audience",
             Self::AudienceDisabled => "audience_disabled",
+            Self::CrossSiteWrite(_) => "cross_site_write",
             Self::StepUp(..) => "step_up_required",
             Self::TimedOut => "timed_out",
             Self::Storage(_) => "storage_unavailable",
@@ -98,7 +102,11 @@ impl ExchangeError {
     #[must_use]
     pub fn is_a_failure(&self) -> bool {
         match self {
-            Self::Unauthenticated(..) | Self::UnknownAudience | Self::AudienceDisabled | Self::StepUp(..) => false,
+            Self::Unauthenticated(..)
+            | Self::UnknownAudience
+            | Self::AudienceDisabled
+            | Self::CrossSiteWrite(_)
+            | Self::StepUp(..) => false,
             Self::TimedOut | Self::Storage(_) | Self::NoSigner(_) | Self::Sign(_) | Self::Random(_) => true,
         }
     }
@@ -114,7 +122,7 @@ impl ExchangeError {
     pub fn session_id(&self) -> Option<SessionId> {
         match self {
             Self::Unauthenticated(_, id) => *id,
-            Self::StepUp(_, id) => Some(*id),
+            Self::StepUp(_, id) | Self::CrossSiteWrite(id) => Some(*id),
             Self::UnknownAudience
             | Self::AudienceDisabled
             | Self::TimedOut
@@ -181,20 +189,33 @@ impl Exchange {
 
     /// Exchanges a presented session token for an access token at `audience`, or at the default audience.
     ///
+    /// `cross_site_write` says that a browser sends the request from another site and that it may change something: then there
+    /// is a token only where the audience allows it, so that no application behind the gateway can be written to that way.
+    ///
     /// # Errors
     /// [`ExchangeError`] says why there is no token; it never stands for one that exists.
-    pub async fn exchange(&self, presented: Presented<'_>, audience: Option<&str>) -> Result<Exchanged, ExchangeError> {
+    pub async fn exchange(
+        &self,
+        presented: Presented<'_>,
+        audience: Option<&str>,
+        cross_site_write: bool,
+    ) -> Result<Exchanged, ExchangeError> {
         let began = self.clock.monotonic();
         self.metrics.exchanges_in_flight.inc();
         let in_flight = scopeguard(|| self.metrics.exchanges_in_flight.dec());
-        let decision = tokio::time::timeout(self.timeout, self.decide(presented, audience));
+        let decision = tokio::time::timeout(self.timeout, self.decide(presented, audience, cross_site_write));
         let result = decision.await.unwrap_or(Err(ExchangeError::TimedOut));
         drop(in_flight);
         self.count(audience, &result, self.clock.monotonic().saturating_sub(began));
         result
     }
 
-    async fn decide(&self, presented: Presented<'_>, audience: Option<&str>) -> Result<Exchanged, ExchangeError> {
+    async fn decide(
+        &self,
+        presented: Presented<'_>,
+        audience: Option<&str>,
+        cross_site_write: bool,
+    ) -> Result<Exchanged, ExchangeError> {
         let policy = self.policy(audience);
         let session = match self.sessions.authenticate(presented).await {
             Ok(session) => session,
@@ -204,6 +225,9 @@ impl Exchange {
         let policy = policy.ok_or(ExchangeError::UnknownAudience)?;
         if !policy.enabled {
             return Err(ExchangeError::AudienceDisabled);
+        }
+        if cross_site_write && policy.cross_site_writes == CrossSiteWrites::Deny {
+            return Err(ExchangeError::CrossSiteWrite(session.id));
         }
         let now = self.clock.now();
         if let Some(lack) = lacks(&session, policy, now) {

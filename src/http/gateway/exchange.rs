@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 200 | a live session; exactly one non-empty `Authorization`, and `X-Upstream-Cookie` |
 //! | 401 | no live session, malformed and conflicting cookies included |
-//! | 403 | a live session that this audience refuses |
+//! | 403 | a live session that this audience refuses, or a write that a browser sends from another site |
 //! | 503 | it truly cannot be decided |
 //!
 //! Bodies are always empty: nginx keeps a connection alive only then. Never a redirect, never a `Set-Cookie`.
@@ -13,7 +13,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::{
         StatusCode,
-        header::{self, HeaderName, HeaderValue},
+        header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     web::Data,
 };
@@ -21,7 +21,7 @@ use actix_web::{
 use crate::{
     http::{
         middleware::request::{Bare, note},
-        session_cookie,
+        same_origin, session_cookie,
         state::AppState,
     },
     service::exchange::{ExchangeError, Exchanged, StepUp},
@@ -30,6 +30,9 @@ use crate::{
 
 /// The request's cookies without the session's, for the service upstream.
 const X_UPSTREAM_COOKIE: HeaderName = HeaderName::from_static("x-upstream-cookie");
+
+/// The method of the request that a gateway asks about.
+const X_FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 
 /// `/exchange`: a token for the default audience.
 pub async fn default_audience(request: HttpRequest, state: Data<AppState>) -> HttpResponse {
@@ -59,7 +62,8 @@ pub fn bare(status: StatusCode) -> HttpResponse {
 
 async fn exchange(request: &HttpRequest, state: &AppState, audience: Option<&str>) -> HttpResponse {
     let presented = session_cookie::presented_anywhere(request.headers(), &state.cookie.name);
-    match state.exchange.exchange(presented, audience).await {
+    let cross_site_write = is_write(request.headers()) && same_origin::is_cross_site(request.headers(), &state.origin);
+    match state.exchange.exchange(presented, audience, cross_site_write).await {
         Ok(exchanged) => {
             note(request, |log| {
                 log.session_id = Some(exchanged.session_id);
@@ -78,6 +82,14 @@ async fn exchange(request: &HttpRequest, state: &AppState, audience: Option<&str
     }
 }
 
+/// Whether the gateway asks for a request that may change something (RFC 9110 §9.2.1).
+///
+/// What it reports can only make the answer stricter, so it is heard whoever the peer is.
+fn is_write(headers: &HeaderMap) -> bool {
+    const SAFE: [&[u8]; 4] = [b"GET", b"HEAD", b"OPTIONS", b"TRACE"];
+    headers.get_all(X_FORWARDED_METHOD).any(|method| !SAFE.contains(&method.as_bytes()))
+}
+
 /// The answer that carries the token; nothing if a header could not be written, which their alphabets exclude.
 fn issued(request: &HttpRequest, state: &AppState, exchanged: &Exchanged) -> Option<HttpResponse> {
     let authorization = HeaderValue::from_str(&format!("Bearer {}", exchanged.token.expose())).ok()?;
@@ -94,7 +106,9 @@ fn refused(error: &ExchangeError) -> HttpResponse {
         ExchangeError::Unauthenticated(..) => {
             challenge(StatusCode::UNAUTHORIZED, HeaderValue::from_static("Session realm=\"ephemint\""))
         }
-        ExchangeError::UnknownAudience | ExchangeError::AudienceDisabled => bare(StatusCode::FORBIDDEN),
+        ExchangeError::UnknownAudience | ExchangeError::AudienceDisabled | ExchangeError::CrossSiteWrite(_) => {
+            bare(StatusCode::FORBIDDEN)
+        }
         ExchangeError::StepUp(lack, _) => {
             // RFC 9470 §3.
             let value = match lack {
