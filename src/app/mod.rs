@@ -1,6 +1,7 @@
 //! The only wiring: from a configuration and a clock to three listeners that answer.
 
 pub mod background;
+mod descriptors;
 pub mod services;
 
 use std::{
@@ -25,6 +26,7 @@ use crate::{
     version,
 };
 use background::Background;
+use descriptors::connections_per_listener;
 use services::{Services, ServicesError};
 
 /// How long a client may leave a written answer untaken.
@@ -105,7 +107,9 @@ impl Application {
         let state = state(config, &services, &drain);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let gateway_workers = if config.gateway.workers == 0 { cores } else { config.gateway.workers };
-        let limits = |workers| limits(&config.http, config.shutdown.timeout, workers);
+        let database = config.database.pool_size + config.database.operations_pool_size;
+        let max_connections = connections_per_listener(config.http.max_connections, 3, database);
+        let limits = |workers| limits(&config.http, config.shutdown.timeout, workers, max_connections);
 
         let cookie_key = services.vault.cookie_key();
         let public_state = state.clone();
@@ -197,6 +201,7 @@ impl Application {
             tracing::warn!(error = %ErrorChain(&error), "last-seen times were not written before the stop");
         }
         stop_gracefully(admin_handle, LAST_WORDS).await;
+        self.services.lookups.close();
         self.services.database.close();
         tracing::info!("stopped");
         Ok(())
@@ -218,12 +223,12 @@ fn bind(listener: &'static str, address: SocketAddr) -> Result<TcpListener, Star
     server::bind(address).map_err(|source| StartError::Bind { listener, address, source })
 }
 
-fn limits(http: &HttpConfig, shutdown_timeout: Duration, workers: usize) -> ConnectionLimits {
+fn limits(http: &HttpConfig, shutdown_timeout: Duration, workers: usize, max_connections: usize) -> ConnectionLimits {
     ConnectionLimits {
         head_timeout: http.head_timeout,
         keep_alive: http.keep_alive,
         write_timeout: WRITE_TIMEOUT,
-        max_connections: http.max_connections,
+        max_connections,
         workers,
         shutdown_timeout,
     }
@@ -234,6 +239,7 @@ fn state(config: &Config, services: &Services, drain: &Drain) -> AppState {
     AppState::new(Shared {
         clock: Arc::clone(&services.clock),
         metrics: services.metrics.clone(),
+        lookups: services.lookups.clone(),
         database: services.database.clone(),
         sessions: Arc::clone(&services.sessions),
         exchange: Arc::clone(&services.exchange),

@@ -97,7 +97,9 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// The counters.
     pub metrics: Metrics,
-    /// The database.
+    /// The database, for looking up presented tokens.
+    pub lookups: Database,
+    /// The database, for everything else.
     pub database: Database,
     /// The derived keys.
     pub vault: Arc<Vault>,
@@ -139,17 +141,10 @@ impl Services {
         metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
         let vault = Arc::new(vault(config)?);
         let url = database_url(config)?;
-        let pool = Pool::new(
-            &url,
-            PoolOptions {
-                size: NonZeroUsize::new(config.database.pool_size).unwrap_or(NonZeroUsize::MIN),
-                connect_timeout: config.database.connect_timeout,
-                wait_timeout: config.database.wait_timeout,
-                query_timeout: config.database.query_timeout,
-            },
-        )?;
-        let database = Database::new(pool, config.database.query_timeout, Arc::clone(&clock), metrics.clone());
-        let store = SessionStore::new(database.clone());
+        let database = |size| database(config, &url, size, &clock, &metrics);
+        let lookups = database(config.database.pool_size)?;
+        let database = database(config.database.operations_pool_size)?;
+        let store = SessionStore::new(lookups.clone(), database.clone());
         let idle = config.session.idle_rule();
         let activity = Arc::new(Activity::new(store.clone(), idle, metrics.clone()));
         let rules = SessionRules {
@@ -195,7 +190,7 @@ impl Services {
             Arc::clone(&clock),
             metrics.clone(),
         ));
-        Ok(Self { clock, metrics, database, vault, activity, sessions, keys, clients, exchange, issuer })
+        Ok(Self { clock, metrics, lookups, database, vault, activity, sessions, keys, clients, exchange, issuer })
     }
 
     /// Refuses a database that is older than this program.
@@ -259,6 +254,24 @@ fn vault(config: &Config) -> Result<Vault, CryptoError> {
 fn database_url(config: &Config) -> Result<DatabaseUrl, ServicesError> {
     let url = config.database.url.expose();
     DatabaseUrl::parse(url).map_err(|source| ServicesError::Url { key: "database.url", source })
+}
+
+/// A pool of at most `size` connections.
+fn database(
+    config: &Config,
+    url: &DatabaseUrl,
+    size: usize,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Database, PoolSetupError> {
+    let options = PoolOptions {
+        size: NonZeroUsize::new(size).unwrap_or(NonZeroUsize::MIN),
+        connect_timeout: config.database.connect_timeout,
+        wait_timeout: config.database.wait_timeout,
+        query_timeout: config.database.query_timeout,
+    };
+    let pool = Pool::new(url, options)?;
+    Ok(Database::new(pool, config.database.query_timeout, Arc::clone(clock), metrics.clone()))
 }
 
 fn key_rules(config: &Config) -> KeyRules {

@@ -24,6 +24,13 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
     SettingDoc::new("database.migrate", Switch, "true or false", "Whether the service applies migrations at start.")
         .default("true"),
     SettingDoc::new("database.pool_size", Number, "1 to 1000", "Most open connections to the database.").default("16"),
+    SettingDoc::new(
+        "database.operations_pool_size",
+        Number,
+        "1 to 1000",
+        "Connections kept apart for everything but looking sessions up, so that revoking works under any load.",
+    )
+    .default("4"),
     SettingDoc::new("database.connect_timeout", Text, "10ms to 60s", "How long opening a connection may take.")
         .default("2s"),
     SettingDoc::new("database.wait_timeout", Text, "1ms to 60s", "How long a request waits for a free connection.")
@@ -40,8 +47,10 @@ pub struct DatabaseConfig {
     pub migration_url: Option<Secret<String>>,
     /// Whether the service applies migrations at start.
     pub migrate: bool,
-    /// Most open connections.
+    /// Most open connections for looking sessions up.
     pub pool_size: usize,
+    /// Most open connections for everything else.
+    pub operations_pool_size: usize,
     /// How long opening a connection may take.
     pub connect_timeout: Duration,
     /// How long a request waits for a free connection.
@@ -56,6 +65,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<DatabaseConfig> {
     let migration_url = reader.read_optional("database.migration_url", self::url);
     let migrate = reader.read("database.migrate", switch);
     let pool_size = reader.read("database.pool_size", number(1..=1_000));
+    let operations_pool_size = reader.read("database.operations_pool_size", number(1..=1_000));
     let connect_timeout = reader.read("database.connect_timeout", duration(Duration::from_millis(10)..=longest));
     let wait_timeout = reader.read("database.wait_timeout", duration(Duration::from_millis(1)..=longest));
     let query_timeout = reader.read("database.query_timeout", duration(Duration::from_millis(10)..=longest));
@@ -64,6 +74,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<DatabaseConfig> {
         migration_url: migration_url?,
         migrate: migrate?,
         pool_size: pool_size?,
+        operations_pool_size: operations_pool_size?,
         connect_timeout: connect_timeout?,
         wait_timeout: wait_timeout?,
         query_timeout: query_timeout?,

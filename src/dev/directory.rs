@@ -79,8 +79,8 @@ fn make(path: &Path, account: Option<Account>) -> Result<PathBuf, EmbeddedPostgr
         "it is not a directory"
     } else if metadata.uid() != geteuid().as_raw() {
         "it belongs to another user"
-    } else if metadata.mode() & 0o002 != 0 {
-        "every user may write to it"
+    } else if metadata.mode() & 0o022 != 0 {
+        "others may write to it"
     } else {
         return Ok(path);
     };

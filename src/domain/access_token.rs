@@ -12,8 +12,24 @@ use super::{
 };
 
 /// Names that a custom claim may not take: the registered and profiled claims that Ephemint alone decides.
-pub const RESERVED_CLAIMS: [&str; 14] =
-    ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "auth_time", "amr", "acr", "scope", "client_id", "cnf"];
+pub const RESERVED_CLAIMS: [&str; 16] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "sid",
+    "auth_time",
+    "amr",
+    "acr",
+    "scope",
+    "client_id",
+    "cnf",
+    "act",
+    "may_act",
+];
 
 /// The claims of one access token (RFC 7519 §4.1, RFC 9068 §2.2). Times are whole seconds since the epoch, as integers.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -26,6 +26,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Asked for readiness and pool figures only.
     pub database: Database,
+    /// Asked for pool figures only.
+    pub lookups: Database,
     /// The sessions.
     pub sessions: Arc<Sessions>,
     /// The exchange.

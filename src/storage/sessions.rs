@@ -58,14 +58,17 @@ pub struct FoundSession {
 /// Owns the statements under `sql/session`.
 #[derive(Debug, Clone)]
 pub struct SessionStore {
+    /// For presented tokens, which anybody may present.
+    lookups: Database,
+    /// For everything else, so that strangers' tokens cannot keep an operator from revoking.
     database: Database,
 }
 
 impl SessionStore {
-    /// A store over the database.
+    /// A store over two ways to one database: one for looking up presented tokens, one for everything else.
     #[must_use]
-    pub fn new(database: Database) -> Self {
-        Self { database }
+    pub fn new(lookups: Database, database: Database) -> Self {
+        Self { lookups, database }
     }
 
     /// Stores a new session. Returns whether it was stored: a disabled subject gets none.
@@ -107,7 +110,7 @@ impl SessionStore {
     ) -> Result<Option<FoundSession>, StorageError> {
         let digests: Vec<&[u8]> = digests.iter().map(AsRef::as_ref).collect();
         let query = &queries::SESSION_FIND_BY_TOKEN_DIGEST;
-        let row = self.database.row(query, &[/* token_digests */ &digests]).await?;
+        let row = self.lookups.row(query, &[/* token_digests */ &digests]).await?;
         row.map(|row| Ok(FoundSession { session: session(query.name, &row)?, stored_digest: row.get("token_digest") }))
             .transpose()
     }

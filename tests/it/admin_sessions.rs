@@ -263,7 +263,7 @@ async fn a_revoked_session_is_dead_at_once_and_revoking_it_again_ends_nothing() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_wait_all_a_revoke_answers_only_when_it_is_effective_everywhere() {
-    let app = TestApp::spawn_with("exchange.max_staleness = '300ms'").await;
+    let app = TestApp::spawn_with("exchange.max_staleness = '300ms'\nexchange.timeout = '100ms'").await;
     let [one, other] = [app.given_session("alice").await, app.given_session("alice").await];
     let one = format!("/admin/sessions/{}?wait=all", one.id);
     for path in [one.as_str(), "/admin/sessions?subject=alice&wait=all"] {

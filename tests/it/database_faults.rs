@@ -113,7 +113,7 @@ async fn a_frozen_database_holds_nobody_up_and_nothing_piles_up() {
     assert_eq!(revoked.status(), StatusCode::SERVICE_UNAVAILABLE);
     let metrics = app.metrics().await;
     assert!(sample(&metrics, "ephemint_exchanges_in_flight", &[]) < 0.5);
-    assert!(app.state.database.pool_status().size <= 8, "{:?}", app.state.database.pool_status());
+    assert!(app.state.lookups.pool_status().size <= 8, "{:?}", app.state.lookups.pool_status());
 
     proxy.thaw();
     recovers(&app, &session.cookie()).await;
@@ -134,7 +134,7 @@ async fn connections_that_a_firewall_has_forgotten_are_replaced_all_together() {
     let cookie = session.cookie();
     join_all((0..8).map(|_| app.exchange(&cookie))).await;
     proxy.delay(Duration::ZERO);
-    assert!(app.state.database.pool_status().size >= 6, "{:?}", app.state.database.pool_status());
+    assert!(app.state.lookups.pool_status().size >= 6, "{:?}", app.state.lookups.pool_status());
     // They have rested for longer than a statement may take.
     tokio::time::sleep(Duration::from_millis(500)).await;
 

@@ -224,3 +224,75 @@ async fn nothing_but_pages_is_reachable_through_the_gateway() {
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_from_another_site_never_reaches_the_microservice() {
+    let site = Site::open().await;
+    let session = site.app.given_session("alice").await;
+    let call = async |method: Method, headers: &[(&str, &str)]| {
+        let mut request = site.request(method, "/api/transfer").header("cookie", session.cookie());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap().status()
+    };
+    let own = ("origin", "https://app.example.com");
+    for forged in [
+        &[("sec-fetch-site", "cross-site")][..],
+        &[("sec-fetch-site", "same-site"), own],
+        &[("origin", "https://evil.example.com")],
+        &[("origin", "null")],
+        &[("sec-fetch-site", "cross-site"), ("x-forwarded-method", "GET")],
+    ] {
+        assert_eq!(call(Method::POST, forged).await, StatusCode::FORBIDDEN, "{forged:?}");
+        assert_eq!(call(Method::GET, forged).await, StatusCode::OK, "{forged:?}");
+    }
+    for own in [&[("sec-fetch-site", "same-origin"), own][..], &[own], &[]] {
+        assert_eq!(call(Method::POST, own).await, StatusCode::OK, "{own:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_audience_may_allow_writes_from_other_sites() {
+    let more = "[[audience]]\nname = 'widget'\ncross_site_writes = 'allow'";
+    let site = Site::for_audience("widget", TestApp::spawn_with(more).await).await;
+    let session = site.app.given_session("alice").await;
+    let request = site.request(Method::POST, "/api/vote").header("cookie", session.cookie());
+    let response = request.header("sec-fetch-site", "cross-site").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_without_cookies_presents_its_token_by_the_session_scheme() {
+    let site = Site::open().await;
+    let session = site.app.given_session("alice").await;
+    let authorization = format!("Session {}", session.token);
+    let response = site.request(Method::GET, "/api/hello").header("authorization", authorization).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["subject"], "alice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_odd_in_a_clients_head_makes_the_gateway_fail() {
+    let site = Site::open().await;
+    let session = site.app.given_session("alice").await;
+    let many: String = (0..88).map(|number| format!("a{number}: 1\r\n")).collect();
+    for odd in [
+        many.as_str(),
+        "user-agent: x\u{7f}\r\n",
+        "x: a\u{1}b\r\n",
+        "authorization: Session \u{1}\r\n",
+        "origin: \u{1}\r\n",
+    ] {
+        let request = format!(
+            "GET /api/hello HTTP/1.1\r\nhost: app.example.com\r\nconnection: close\r\ncookie: {}\r\n{odd}\r\n",
+            session.cookie()
+        );
+        let answer = crate::support::raw::send(site.front, request.as_bytes()).await;
+        assert!(!answer.starts_with("HTTP/1.1 5"), "{odd:?}: {answer}");
+    }
+    let request = "GET /api/hello HTTP/1.1\r\nhost: app.example.com\r\nconnection: close\r\ncookie: a=\u{b}\r\n\r\n";
+    let answer = crate::support::raw::send(site.front, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+}

@@ -53,6 +53,7 @@ async fn a_locked_table_is_a_503_in_time_and_does_not_pile_up_at_the_server() {
         "exchange.timeout = '500ms'
          [database]
          pool_size = 4
+         operations_pool_size = 4
          wait_timeout = '100ms'
          query_timeout = '2s'",
     )
@@ -90,6 +91,7 @@ async fn an_abandoned_statement_keeps_its_connection_from_everyone_else() {
          keys.poll_interval = '60s'
          [database]
          pool_size = 2
+         operations_pool_size = 2
          wait_timeout = '2s'
          query_timeout = '20s'",
     )
@@ -125,7 +127,10 @@ async fn an_abandoned_statement_keeps_its_connection_from_everyone_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_hang_up_in_the_middle_take_no_connection_with_them() {
-    let app = TestApp::spawn_with("keys.poll_interval = '60s'\n[database]\npool_size = 4\nquery_timeout = '20s'").await;
+    let app = TestApp::spawn_with(
+        "keys.poll_interval = '60s'\n[database]\npool_size = 4\noperations_pool_size = 4\nquery_timeout = '20s'",
+    )
+    .await;
     let session = app.given_session("alice").await;
     let pids = "SELECT coalesce(sum(pid), 0)::int8 FROM pg_stat_activity
                  WHERE datname = current_database() AND application_name = 'ephemint'";
@@ -166,7 +171,7 @@ async fn cut_at_any_byte_an_answer_never_reaches_another_request() {
     let database = TestDatabase::migrated().await;
     let proxy = DatabaseProxy::open().await;
     let url = proxy.url(&database.name);
-    let app = TestApp::spawn_on(database, &url, "keys.poll_interval = '60s'\ndatabase.pool_size = 2").await;
+    let app = TestApp::spawn_on(database, &url, "keys.poll_interval = '60s'\ndatabase.operations_pool_size = 2").await;
     let sessions = [app.given_session("alice").await, app.given_session("bob").await];
     let mut cut = 0;
     for bytes in (0..1_200).step_by(13) {
@@ -193,7 +198,7 @@ async fn cut_at_any_byte_an_answer_never_reaches_another_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_prepared_before_the_schema_changed_is_prepared_again() {
-    let app = TestApp::spawn_with("database.pool_size = 4").await;
+    let app = TestApp::spawn_with("database.operations_pool_size = 4").await;
     let session = app.given_session("alice").await;
     let cookie = session.cookie();
     for length in 100..110 {
@@ -217,7 +222,7 @@ async fn replicas_that_write_the_same_last_seen_times_never_block_each_other() {
     ids.sort_unstable();
     let now = app.state.clock.now();
     let flushes = (0..4_usize).map(|replica| {
-        let (store, ids) = (SessionStore::new(app.state.database.clone()), ids.clone());
+        let (store, ids) = (SessionStore::new(app.state.database.clone(), app.state.database.clone()), ids.clone());
         tokio::spawn(async move {
             for round in 0..40_usize {
                 let mut batch: Vec<_> = ids.iter().skip((replica * 7 + round) % 20).step_by(1 + replica % 2).collect();
@@ -234,7 +239,7 @@ async fn replicas_that_write_the_same_last_seen_times_never_block_each_other() {
     let behind = "SELECT count(*) FROM session WHERE last_seen_at > created_at + interval '40 milliseconds'";
     assert_eq!(app.database.count(behind).await, 0);
     // Never back: an older time changes nothing.
-    let store = SessionStore::new(app.state.database.clone());
+    let store = SessionStore::new(app.state.database.clone(), app.state.database.clone());
     let sum = "SELECT sum(extract(epoch FROM last_seen_at) * 1000000)::int8 FROM session";
     let before = app.database.count(sum).await;
     assert_eq!(store.touch_batch(&[(ids[70], now - Duration::from_secs(60))]).await.unwrap(), 1);

@@ -55,13 +55,13 @@ pub async fn version() -> HttpResponse {
 /// # Errors
 /// [`Problem::Internal`] when a metric cannot be encoded.
 pub async fn metrics(state: Data<AppState>) -> Result<HttpResponse, Problem> {
-    let pool = state.database.pool_status();
+    let pools = [state.lookups.pool_status(), state.database.pool_status()];
     let gauge = |label, value: usize| {
         let gauge = state.metrics.database_pool_connections.with_label_values(&[label]);
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
     };
-    gauge("idle", pool.available);
-    gauge("in_use", pool.size.saturating_sub(pool.available));
+    gauge("idle", pools.iter().map(|pool| pool.available).sum());
+    gauge("in_use", pools.iter().map(|pool| pool.size.saturating_sub(pool.available)).sum());
     let text = state.metrics.render().map_err(|error| {
         tracing::error!(error = %ErrorChain(&error), "the metrics could not be encoded");
         Problem::Internal
