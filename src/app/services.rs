@@ -141,9 +141,12 @@ impl Services {
         metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
         let vault = Arc::new(vault(config)?);
         let url = database_url(config)?;
-        let database = |size| database(config, &url, size, &clock, &metrics);
-        let lookups = database(config.database.pool_size)?;
-        let database = database(config.database.operations_pool_size)?;
+        let pool = |size| pool(config, &url, size);
+        let (lookups, operations) = (pool(config.database.pool_size)?, pool(config.database.operations_pool_size)?);
+        let database = |pool| Database::new(pool, config.database.query_timeout, Arc::clone(&clock), metrics.clone());
+        // What one finds out about the server, such as that it is no longer the primary, holds for the other.
+        let (lookups, database) =
+            (database(lookups.clone().beside(&operations)), database(operations.clone().beside(&lookups)));
         let store = SessionStore::new(lookups.clone(), database.clone());
         let idle = config.session.idle_rule();
         let activity = Arc::new(Activity::new(store.clone(), idle, metrics.clone()));
@@ -257,21 +260,14 @@ fn database_url(config: &Config) -> Result<DatabaseUrl, ServicesError> {
 }
 
 /// A pool of at most `size` connections.
-fn database(
-    config: &Config,
-    url: &DatabaseUrl,
-    size: usize,
-    clock: &Arc<dyn Clock>,
-    metrics: &Metrics,
-) -> Result<Database, PoolSetupError> {
+fn pool(config: &Config, url: &DatabaseUrl, size: usize) -> Result<Pool, PoolSetupError> {
     let options = PoolOptions {
         size: NonZeroUsize::new(size).unwrap_or(NonZeroUsize::MIN),
         connect_timeout: config.database.connect_timeout,
         wait_timeout: config.database.wait_timeout,
         query_timeout: config.database.query_timeout,
     };
-    let pool = Pool::new(url, options)?;
-    Ok(Database::new(pool, config.database.query_timeout, Arc::clone(clock), metrics.clone()))
+    Pool::new(url, options)
 }
 
 fn key_rules(config: &Config) -> KeyRules {

@@ -56,8 +56,8 @@ pub(super) fn run(file: Option<&Path>, command: ClientsCommand) -> Result<(), Co
     block_on(async {
         let services = services(&config).await?;
         if let ClientsCommand::Add { .. } | ClientsCommand::Rotate { .. } = &command {
-            // Opens every signing key: a secret made under a wrong master key would never be accepted.
-            services.keys.refresh().await.map_err(|error| CommandError::Failed(error.into()))?;
+            // A secret made under a wrong master key would never be accepted.
+            services.keys.check().await.map_err(|error| CommandError::Failed(error.into()))?;
         }
         let clients = services.clients;
         match command {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Subcommand;
 
-use super::{CommandError, output::print_line};
+use super::{CommandError, block_on, output::print_line};
 use crate::{app::services::Services, clock::SystemClock, config::Config};
 
 /// The commands.
@@ -25,7 +25,7 @@ pub(super) fn run(file: Option<&Path>, command: &ConfigCommand) -> Result<(), Co
     match command {
         ConfigCommand::Check => {
             // What only the parts themselves can judge: database addresses, certificates, token sizes.
-            Services::connect(&loaded.config, std::sync::Arc::new(SystemClock::new()))
+            block_on(async { Services::connect(&loaded.config, std::sync::Arc::new(SystemClock::new())) })?
                 .map_err(|error| CommandError::Usage(format!("configuration: {}", chain(&error))))?;
             print_line("the configuration is valid");
         }

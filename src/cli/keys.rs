@@ -42,6 +42,8 @@ pub(super) fn run(file: Option<&Path>, command: &KeysCommand) -> Result<(), Comm
             KeysCommand::List { json } => {
                 services.keys.refresh().await.map_err(failed)?;
                 list(&services.keys.ring().keys(), services.clock.now(), *json);
+                // What the list leaves out is an error, and named.
+                services.keys.check().await.map_err(failed)?;
             }
             KeysCommand::Rotate { compromised, json } => {
                 let keys = &services.keys;

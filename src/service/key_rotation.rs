@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 use super::{
     key_ring::RingKey,
-    keys::{Keys, KeysError, Unopenable, announce_published, publish},
+    keys::{Keys, KeysError, announce_published, publish},
 };
 use crate::{
     domain::{
@@ -70,8 +70,7 @@ impl Keys {
     /// # Errors
     /// [`KeysError`]; algorithms before the failing one are planned.
     pub async fn rotate(&self) -> Result<Vec<Rotation>, KeysError> {
-        // A key made under a wrong master key would be of use to nobody.
-        self.open_all(Unopenable::Fails).await?;
+        self.check().await?;
         let mut rotations = Vec::new();
         for &algorithm in &self.rules.algorithms {
             rotations.push(self.plan(algorithm, false).await?.ok_or(KeysError::NothingToRotate)?);
@@ -86,7 +85,7 @@ impl Keys {
     /// # Errors
     /// [`KeysError`]; algorithms before the failing one are rotated.
     pub async fn rotate_compromised(&self) -> Result<Vec<Rotation>, KeysError> {
-        self.open_all(Unopenable::Fails).await?;
+        self.check().await?;
         let mut rotations = Vec::new();
         for &algorithm in &self.rules.algorithms {
             let fresh = self.make(algorithm).await?;

@@ -66,7 +66,7 @@ pub struct Keys {
 
 /// What to do with a key that cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unopenable {
+enum Unopenable {
     /// Fail: nothing may be made while one is there.
     Fails,
     /// Leave it out: the keys that can be opened go on serving.
@@ -137,6 +137,14 @@ impl Keys {
         self.refresh().await
     }
 
+    /// Opens every key that is not destroyed: under a wrong master key, whatever is made would be of use to nobody.
+    ///
+    /// # Errors
+    /// [`KeysError::Sealed`] names a key that cannot be opened.
+    pub async fn check(&self) -> Result<(), KeysError> {
+        self.open_all(Unopenable::Fails).await.map(drop)
+    }
+
     /// Reads the keys into the ring, opening those that are new. One that cannot be opened is reported once and left out.
     ///
     /// # Errors
@@ -150,7 +158,7 @@ impl Keys {
     }
 
     /// Reads every key and opens those that the ring does not hold.
-    pub(super) async fn open_all(&self, unopenable: Unopenable) -> Result<Vec<RingKey>, KeysError> {
+    async fn open_all(&self, unopenable: Unopenable) -> Result<Vec<RingKey>, KeysError> {
         let mut keys = Vec::new();
         for stored in self.store.list(self.clock.now()).await? {
             let key = match self.ring.get(&stored.kid) {

@@ -43,6 +43,7 @@ pub struct Pool {
     connections: deadpool_postgres::Pool,
     home: Handle,
     get_timeout: Duration,
+    beside: Option<deadpool_postgres::Pool>,
 }
 
 /// Why a pool could not be set up; nothing was sent to the database yet.
@@ -111,7 +112,7 @@ impl Pool {
                 Box::pin(async move { prepare(connection, &settings).await })
             }))
             .build()?;
-        Ok(Self { connections, home, get_timeout: options.wait_timeout + options.connect_timeout })
+        Ok(Self { connections, beside: None, home, get_timeout: options.wait_timeout + options.connect_timeout })
     }
 
     /// Takes a free connection, makes one where there may be more, or waits.
@@ -146,9 +147,17 @@ impl Pool {
         PoolStatus { size: status.size, available: status.available, waiting: status.waiting }
     }
 
-    /// Closes the connections that are idle and that nobody has taken for `unused_for`.
+    /// The same pool, telling another one to the same server when connections are to be made anew.
+    #[must_use]
+    pub fn beside(self, other: &Self) -> Self {
+        Self { beside: Some(other.connections.clone()), ..self }
+    }
+
+    /// Closes the connections, here and beside, that are idle and that nobody has taken for `unused_for`.
     pub(super) fn close_idle(&self, unused_for: Duration) {
-        drop(self.connections.retain(|_, metrics| metrics.last_used() < unused_for));
+        for connections in [&self.connections].into_iter().chain(&self.beside) {
+            drop(connections.retain(|_, metrics| metrics.last_used() < unused_for));
+        }
     }
 
     /// Has every connection prepare its statements anew.

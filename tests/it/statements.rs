@@ -20,12 +20,17 @@ use crate::support::{
 const FIND: &str = "session/find_by_token_digest";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_killed_between_two_requests_is_not_noticed() {
+async fn connections_killed_between_two_requests_are_not_noticed() {
     let app = TestApp::spawn().await;
     let session = app.given_session("alice").await;
+    let cookie = session.cookie();
     for _ in 0..20 {
+        // Several connections, which then end one after the other while they are taken.
+        for response in join_all((0..8).map(|_| app.exchange(&cookie))).await {
+            assert_eq!(response.status(), StatusCode::OK);
+        }
         app.database.terminate_connections().await;
-        assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::OK);
+        assert_eq!(app.exchange(&cookie).await.status(), StatusCode::OK);
     }
 }
 
