@@ -26,13 +26,13 @@ const OAUTH: &str = "/.well-known/oauth-authorization-server";
 pub fn routes(config: &mut web::ServiceConfig, main: Algorithm, algorithms: &[Algorithm]) {
     serve(config, KEY_SET, move |request, state| key_set(&request, &state, main));
     for path in [OPENID, OAUTH] {
-        serve(config, path, move |request, state| document(&request, &state, main));
+        serve(config, path, move |request, state| Ok(document(&request, &state, main)));
     }
     for &algorithm in algorithms.iter().filter(|&&algorithm| algorithm != main) {
         serve(config, &format!("{RS256_PATH}{KEY_SET}"), move |request, state| key_set(&request, &state, algorithm));
         for path in [OPENID, OAUTH] {
             for path in [format!("{RS256_PATH}{path}"), format!("{path}{RS256_PATH}")] {
-                serve(config, &path, move |request, state| document(&request, &state, algorithm));
+                serve(config, &path, move |request, state| Ok(document(&request, &state, algorithm)));
             }
         }
     }
@@ -60,7 +60,7 @@ fn key_set(request: &HttpRequest, state: &AppState, algorithm: Algorithm) -> Res
     response
 }
 
-fn document(request: &HttpRequest, state: &AppState, algorithm: Algorithm) -> Result<HttpResponse, Problem> {
+fn document(request: &HttpRequest, state: &AppState, algorithm: Algorithm) -> HttpResponse {
     let issuer = state.issuer.issuer_of(algorithm);
     let document = json!({
         "issuer": issuer,
@@ -72,7 +72,7 @@ fn document(request: &HttpRequest, state: &AppState, algorithm: Algorithm) -> Re
     })
     .to_string();
     let etag = crate::crypto::fingerprint::etag(document.as_bytes());
-    Ok(cacheable(request, state, "application/json", document, &etag))
+    cacheable(request, state, "application/json", document, &etag)
 }
 
 /// Answers with a body that caches may keep for half of the publication lead, or 304 where the client has it already.
