@@ -1,4 +1,4 @@
-//! Makes and reads signing keys; [`super::key_rotation`] plans their changes and ends them.
+//! Makes and reads signing keys; `key_rotation` plans their changes and ends them.
 //!
 //! What is published comes from the opened private keys, never from a stored document that somebody else may have written.
 

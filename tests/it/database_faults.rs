@@ -179,8 +179,11 @@ async fn a_server_that_takes_no_more_writes_is_not_asked_either() {
     })
     .await;
     assert_undecided(app.exchange(&session.cookie()).await).await;
-    let ready = app.anonymous_admin(Method::GET, "/readyz").send().await.unwrap();
-    assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+    eventually("readiness says no", async || {
+        let ready = app.anonymous_admin(Method::GET, "/readyz").send().await.unwrap();
+        (ready.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
 
     let client = app.database.client().await;
     client.batch_execute("SET default_transaction_read_only = off").await.unwrap();

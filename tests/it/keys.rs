@@ -11,7 +11,7 @@ use ephemint::{
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::support::{
     app::{MASTER_KEY, Started, TestApp, header, payload, settings},
@@ -205,6 +205,45 @@ async fn a_compromise_brings_a_standing_plan_forward_and_may_come_twice() {
     assert_eq!(signer(&app, &session).await, planned[2]);
     let left = kids(&app).await;
     assert!(left.len() == 2 && !left.contains(&first) && !left.contains(&second), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compromise_also_drops_a_key_that_has_just_retired() {
+    let app = TestApp::spawn_with(SHORT).await;
+    let session = app.given_session("alice").await;
+    let first = signer(&app, &session).await;
+    let activates_at = rotate(&app, "").await[0]["activates_at"].as_str().unwrap().to_owned();
+    let activates_at = OffsetDateTime::parse(&activates_at, &Rfc3339).unwrap();
+    advance_to(&app, activates_at).await;
+    let second = signer(&app, &session).await;
+    assert_ne!(first, second);
+    assert!(kids(&app).await.contains(&first), "retired, and still published");
+
+    rotate(&app, "?compromised=true").await;
+
+    let left = kids(&app).await;
+    assert!(!left.contains(&first) && !left.contains(&second), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_cannot_be_opened_is_neither_published_nor_in_the_way() {
+    let app = TestApp::spawn_with(SHORT).await;
+    let session = app.given_session("alice").await;
+    let before = kids(&app).await;
+    // Whoever can write to the database tries to have a key of their own published.
+    app.database
+        .execute(
+            "INSERT INTO signing_key (kid, algorithm, sealed_private_key, public_jwk, published_at, activates_at, retires_at, destroys_at)
+             SELECT 'planted', 'ES256', '\\x01', public_jwk || '{\"kid\": \"planted\"}', published_at, published_at,
+                    published_at + interval '1 day', published_at + interval '2 days'
+               FROM signing_key LIMIT 1",
+        )
+        .await;
+
+    app.state.keys.step().await.unwrap();
+
+    assert_eq!(kids(&app).await, before);
+    assert!(before.contains(&signer(&app, &session).await));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

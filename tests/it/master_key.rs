@@ -29,6 +29,8 @@ async fn refused(database: &TestDatabase, more: &str, expected: &[&str]) {
     for arguments in [
         &["serve"][..],
         &["keys", "list"],
+        &["keys", "rotate"],
+        &["keys", "rotate", "--compromised"],
         &["clients", "add", "another", "--scope", "keys:read"],
         &["clients", "rotate", "test-0"],
     ] {

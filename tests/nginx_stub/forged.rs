@@ -131,14 +131,14 @@ fn no_protocol_but_websocket_can_be_switched_to() {
 
 #[test]
 fn logs_keep_no_query_cookie_or_credential() {
-    let stage = Stage::start(|request| match request.header("x-test") {
-        Some(_) => crate::stub::Reply::Close,
-        None => allow("other=SECRET"),
+    let stage = Stage::start(|request| match request.header("cookie") {
+        Some(cookies) if cookies.contains("fail=1") => crate::stub::Reply::Close,
+        _ => allow("other=SECRET"),
     });
     let lines = ["Cookie: __Host-session=SECRET", "Authorization: Session SECRET", "Referer: http://app.test/?SECRET"];
     stage.send("GET /api/a?SECRET=SECRET", &lines, "");
     stage.send("GET /login?SECRET", &lines, "");
-    stage.send("GET /api/b?SECRET", &[lines[0], lines[1], lines[2], "X-Test: fail"], "");
+    stage.send("GET /api/b?SECRET", &["Cookie: __Host-session=SECRET; fail=1", lines[1], lines[2]], "");
     let log = stage.log("access.log", 3);
     for path in ["/api/a", "/login", "/api/b"] {
         assert!(log.contains(&format!("\"path\":\"{path}\"")), "{log}");

@@ -73,14 +73,14 @@ fn one_request_id_names_the_request_everywhere_and_traces_go_on() {
 
 #[test]
 fn connections_to_exchange_and_application_are_used_again() {
-    let stage = Stage::start(|request| match request.header("x-test") {
-        Some("401") => no_session(),
-        Some("403") => answer(403, &[], ""),
+    let stage = Stage::start(|request| match request.header("cookie") {
+        Some("test=401") => no_session(),
+        Some("test=403") => answer(403, &[], ""),
         _ => allow(""),
     });
     let mut client = stage.connect();
     for round in 0..30 {
-        let refused = ["X-Test: 401", "X-Test: 403", "X-Test: 200"][round % 3];
+        let refused = ["Cookie: test=401", "Cookie: test=403", "Cookie: test=200"][round % 3];
         client.send("POST /api/", &[refused, "Content-Length: 2"], "{}");
         assert_eq!(client.send("GET /login", &[], "").status, 200);
     }

@@ -13,7 +13,6 @@ type Decision = (bool, bool);
 
 const BOTH: Decision = (true, true);
 const NEITHER: Decision = (false, false);
-const WITHOUT_A_COOKIE: Decision = (false, true);
 
 const OURS: &[&str] = &[ORIGIN];
 const NULL: &[&str] = &["null"];
@@ -23,7 +22,7 @@ const TWO: &[&str] = &[ORIGIN, ORIGIN];
 
 /// `Sec-Fetch-Site` lines, `Origin` lines, decision.
 const TABLE: [(&[&str], &[&str], Decision); 32] = [
-    (&[], &[], WITHOUT_A_COOKIE),
+    (&[], &[], BOTH),
     (&[], OURS, BOTH),
     (&[], NULL, NEITHER),
     (&[], HTTP, NEITHER),
@@ -31,14 +30,14 @@ const TABLE: [(&[&str], &[&str], Decision); 32] = [
     (&[], TWO, NEITHER),
     (&["same-origin"], &[], BOTH),
     (&["same-origin"], OURS, BOTH),
-    (&["same-origin"], NULL, NEITHER),
-    (&["same-origin"], HTTP, NEITHER),
-    (&["same-origin"], SIBLING, NEITHER),
-    (&["same-origin"], TWO, NEITHER),
+    (&["same-origin"], NULL, BOTH),
+    (&["same-origin"], HTTP, BOTH),
+    (&["same-origin"], SIBLING, BOTH),
+    (&["same-origin"], TWO, BOTH),
     (&["none"], &[], BOTH),
     (&["none"], OURS, BOTH),
-    (&["none"], NULL, NEITHER),
-    (&["none"], SIBLING, NEITHER),
+    (&["none"], NULL, BOTH),
+    (&["none"], SIBLING, BOTH),
     (&["same-site"], &[], NEITHER),
     (&["same-site"], OURS, NEITHER),
     (&["same-site"], NULL, NEITHER),
