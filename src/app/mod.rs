@@ -78,7 +78,7 @@ pub struct Application {
     public: Server,
     gateway: Server,
     admin: Server,
-    doors: [Door; 2],
+    doors: [Door; 3],
     drain: Drain,
     shutdown: ShutdownConfig,
     poll_interval: Duration,
@@ -101,7 +101,7 @@ impl Application {
             admin: admin.local_addr().map_err(StartError::Serve)?,
         };
         let door = |listener| Door::of(listener).map_err(StartError::Serve);
-        let doors = [door(&public)?, door(&gateway)?];
+        let doors = [door(&public)?, door(&gateway)?, door(&admin)?];
         let poll_interval = services.keys.rules().effective_poll_interval();
         let drain = Drain::new();
         let state = state(config, &services, &drain);
@@ -188,23 +188,30 @@ impl Application {
         self.drain.begin();
         tokio::time::sleep(self.shutdown.drain).await;
         logging::expect_closed_listeners();
-        for (door, handle) in self.doors.iter().zip(&handles) {
-            if let Err(error) = door.close(handle).await {
-                tracing::warn!(error = %ErrorChain(&error), "a listener goes on accepting until it stops");
-            }
-        }
-        tokio::time::sleep(SETTLE.min(self.shutdown.drain)).await;
+        let settle = SETTLE.min(self.shutdown.drain);
+        let [public_door, gateway_door, admin_door] = self.doors;
+        close(&public_door, &handles[0]).await;
+        close(&gateway_door, &handles[1]).await;
+        tokio::time::sleep(settle).await;
         let [public, gateway] = handles;
         tokio::join!(stop_gracefully(public, self.shutdown.timeout), stop_gracefully(gateway, self.shutdown.timeout));
         background.stop().await;
         if let Err(error) = self.services.activity.flush().await {
             tracing::warn!(error = %ErrorChain(&error), "last-seen times were not written before the stop");
         }
+        close(&admin_door, &admin_handle).await;
+        tokio::time::sleep(settle).await;
         stop_gracefully(admin_handle, LAST_WORDS).await;
         self.services.lookups.close();
         self.services.database.close();
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+async fn close(door: &Door, handle: &ServerHandle) {
+    if let Err(error) = door.close(handle).await {
+        tracing::warn!(error = %ErrorChain(&error), "a listener goes on accepting until it stops");
     }
 }
 
