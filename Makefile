@@ -45,7 +45,9 @@ clean: ## Deletes what was built.
 	$(CARGO) clean
 	rm -rf $(VALIDATORS)/node_modules
 
-# The JWT libraries that the suite verifies tokens with, installed when the list of them has changed.
+# The JWT libraries that the suite verifies tokens with, installed when the list of them has changed. npm brings certificate
+# authorities of its own; here it trusts the system's as well.
 $(VALIDATORS)/node_modules/.installed: $(VALIDATORS)/package.json
-	npm install --no-package-lock --no-audit --no-fund --prefix $(VALIDATORS)
+	NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt}" \
+		npm install --no-package-lock --no-audit --no-fund --prefix $(VALIDATORS)
 	@touch $@

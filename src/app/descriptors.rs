@@ -20,7 +20,7 @@ pub(super) fn connections_per_listener(wanted: usize, listeners: usize, database
             open_files = granted,
             wanted,
             connections = share,
-            "too few open files for http.max_connections on each listener; raise the limit of open files, or lower the setting"
+            "the limit of open files leaves each listener fewer connections than http.max_connections; raise it, or lower the setting"
         );
     }
     share

@@ -184,7 +184,7 @@ impl Application {
             background.stop().await;
             return failed.and(Err(io::Error::other("a listener ended by itself")));
         }
-        tracing::info!(drain_ms = self.shutdown.drain.as_millis(), "stopping: draining connections");
+        tracing::info!(drain_seconds = self.shutdown.drain.as_secs_f64(), "stopping: draining connections");
         self.drain.begin();
         tokio::time::sleep(self.shutdown.drain).await;
         logging::expect_closed_listeners();

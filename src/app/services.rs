@@ -52,7 +52,7 @@ pub enum ServicesError {
     #[error("the database connection cannot be set up")]
     Pool(#[from] PoolSetupError),
     /// The schema could not be brought up to date, or is too old.
-    #[error("the schema of the database at {place} is not usable")]
+    #[error("the database at {place} cannot be used")]
     Migrate {
         /// Host, port and database.
         place: String,

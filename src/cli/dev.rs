@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::{CommandError, block_on, output::print_line, serve::stop_signal};
 use crate::{
-    app::Application,
+    app::{Application, StartError},
     clock::SystemClock,
     config::Config,
     dev::{
@@ -84,9 +84,21 @@ async fn dev(arguments: DevArguments) -> anyhow::Result<()> {
     let nginx = gateway::find();
     let origin = format!("http://{}", if nginx.is_some() { arguments.front } else { arguments.public });
     let config = Config::from_toml(&settings(&arguments, &origin, &postgres.url(DATABASE), &secrets))?;
-    let application = Application::build(&config, Arc::new(SystemClock::new()))
-        .await
-        .with_context(|| format!("to start afresh, delete {}", directory.path().display()))?;
+    let application = match Application::build(&config, Arc::new(SystemClock::new())).await {
+        Ok(application) => application,
+        Err(StartError::Bind { listener, address, source }) => {
+            let option = listener.split('.').next().unwrap_or(listener);
+            return Err(source).context(format!(
+                "the {option} listener cannot use {address}: stop the process that has it (ss -ltnp shows it), or choose another \
+                 address with --{option}"
+            ));
+        }
+        Err(error) if arguments.ephemeral => return Err(error.into()),
+        Err(error) => {
+            let kept = directory.path().display();
+            return Err(error).context(format!("the data in {kept} cannot be used; delete it to start afresh"));
+        }
+    };
     let client_secret = client_secret(&application, directory.path()).await?;
 
     let mut service = start_service(&arguments, &origin, directory.path())?;
@@ -140,6 +152,7 @@ fn settings(arguments: &DevArguments, origin: &str, database_url: &str, secrets:
          [database]\nurl = \"{database_url}\"\n\
          [secrets]\nmaster_key = \"{master_key}\"\n\
          [exchange]\ndefault_audience = \"{AUDIENCE}\"\n\
+         [http]\nmax_connections = 200\n\
          [shutdown]\ndrain = \"0s\"\ntimeout = \"5s\"\n\
          [[audience]]\nname = \"{AUDIENCE}\"\nclaims = [\"role\"]\n",
         public = arguments.public,
@@ -190,5 +203,5 @@ async fn start_gateway(arguments: &DevArguments, program: PathBuf, directory: Pa
     });
     let options = gateway::Options { directory, config, listen: arguments.front, program: Some(program) };
     let started = tokio::task::spawn_blocking(move || Gateway::start(&options)).await?;
-    started.context("the demo gateway cannot be started")
+    started.context("the demo gateway cannot be started; --front chooses another address for it")
 }

@@ -37,7 +37,10 @@ pub(super) fn run(file: Option<&Path>, command: &GatewayConfigCommand) -> Result
         )
     })?;
     if !config.audiences.iter().any(|policy| policy.name.as_str() == audience) {
-        return Err(CommandError::Usage("--audience names no [[audience]] of the configuration".to_owned()));
+        return Err({
+            let known: Vec<_> = config.audiences.iter().map(|policy| policy.name.as_str()).collect();
+            CommandError::Usage(format!("there is no [[audience]] of that name; there are: {}", known.join(", ")))
+        });
     }
     let text = gateway_config::nginx(&NginxAddresses {
         listen: *listen,

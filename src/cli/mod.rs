@@ -25,9 +25,9 @@ use output::{print_error, print_line};
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("EPHEMINT_COMMIT"), ")");
 
-/// Revocable sessions in Postgres, exchanged at the gateway for very short-lived JWTs.
+/// Revocable sessions in Postgres, exchanged at the gateway for short-lived JWTs.
 #[derive(Debug, Parser)]
-#[command(name = "ephemint", version = VERSION, arg_required_else_help = true, propagate_version = true)]
+#[command(name = "ephemint", version = VERSION, arg_required_else_help = true, propagate_version = true, max_term_width = 80)]
 struct Cli {
     /// The configuration file (TOML). Variables `EPHEMINT__SECTION__KEY` override it.
     #[arg(long, global = true, value_name = "FILE", env = "EPHEMINT_CONFIG")]

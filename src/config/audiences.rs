@@ -87,7 +87,7 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         "audience.cross_site_writes",
         Text,
         "deny or allow",
-        "Whether unsafe requests that a browser sends from another site are exchanged.",
+        "Whether writes that a browser sends from another site are exchanged; the gateway must send X-Forwarded-Method, Sec-Fetch-Site and Origin.",
     )
     .default("deny"),
     SettingDoc::new("audience.enabled", Switch, "true or false", "Whether it may be exchanged for at all.")

@@ -70,7 +70,7 @@ impl Walkthrough {
                 formatter,
                 "# 2. Call the microservice through the gateway: the cookie goes in, claims come out."
             )?;
-            format!("curl -sS -i -b \"__Host-session=$SESSION\" http://{front}/api/hello")
+            format!("curl -sS -i -b \"__Host-session=$SESSION\" http://{front}/api/hello; echo")
         } else {
             writeln!(
                 formatter,
@@ -78,7 +78,7 @@ impl Walkthrough {
             )?;
             format!(
                 "curl -sS -i http://{}/api/hello -H \"$(curl -sS -i -b \"__Host-session=$SESSION\" http://{}/exchange/demo \
-                 | tr -d '\\r' | grep -i '^authorization:')\"",
+                 | tr -d '\\r' | grep -i '^authorization:')\"; echo",
                 self.service, self.gateway
             )
         };

@@ -103,7 +103,7 @@ problems! {
         "Read the detail; it names the rule that was broken.";
     Problem::MalformedJson(_) => 400, "malformed-json", "The body is not a valid JSON object",
         "Send one JSON object in UTF-8, without duplicate names and without NUL characters.";
-    Problem::InvalidField { .. } => 400, "invalid-field", "A field is missing, unknown or not allowed",
+    Problem::InvalidField { .. } => 400, "invalid-field", "A field is missing or not allowed",
         "Read the detail; it names the field and what is allowed.";
     Problem::UnsupportedMediaType(_) => 415, "unsupported-media-type",
         "The body has the wrong media type", "Send the media type that the detail names, without a content coding.";
@@ -197,6 +197,12 @@ impl Problem {
         match self {
             Self::BadRequest(detail) | Self::MalformedJson(detail) => Some(detail.clone().into_owned()),
             Self::InvalidField { field, allowed } => Some(format!("{field}: {allowed}")),
+            Self::NoCredential => {
+                Some("send `Authorization: Bearer` with what `ephemint clients add` printed".to_owned())
+            }
+            Self::CrossSite => {
+                Some("the Origin or Sec-Fetch-Site of the request is not that of public.origin".to_owned())
+            }
             Self::UnsupportedMediaType(wanted) => Some(format!("this route takes {wanted}")),
             Self::InsufficientScope(scope) => Some(format!("this route needs the scope {scope}")),
             _ => None,
@@ -244,7 +250,7 @@ mod tests {
             document,
             json!({
                 "type": "https://id.example.com/problems/invalid-field",
-                "title": "A field is missing, unknown or not allowed",
+                "title": "A field is missing or not allowed",
                 "status": 400,
                 "code": "invalid-field",
                 "detail": "subject: 1 to 255 bytes",

@@ -22,7 +22,7 @@ pub enum ClientError {
     #[error("a client name is 1 to 64 characters of a-z, A-Z, 0-9, '.', '_' and '-'")]
     Name,
     /// Another client has the name.
-    #[error("a client of that name exists already")]
+    #[error("a client of that name exists already; `ephemint clients rotate` gives it a new secret")]
     NameTaken,
     /// No scope was given.
     #[error("a client needs at least one scope")]

@@ -222,7 +222,13 @@ impl Exchange {
             Err(AuthenticateError::Refused(reason, id)) => return Err(ExchangeError::Unauthenticated(reason, id)),
             Err(AuthenticateError::Unavailable(error)) => return Err(ExchangeError::Storage(error)),
         };
-        let policy = policy.ok_or(ExchangeError::UnknownAudience)?;
+        let policy = policy.ok_or_else(|| {
+            tracing::warn!(
+                audiences = ?self.audiences.keys(),
+                "a gateway asks for an audience that is not configured, or for the default one where there is none"
+            );
+            ExchangeError::UnknownAudience
+        })?;
         if !policy.enabled {
             return Err(ExchangeError::AudienceDisabled);
         }

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
     key_ring::RingKey,
@@ -166,7 +166,7 @@ impl Keys {
             event = "signing_key_rotation_planned",
             key.id = standby.kid.as_str(),
             algorithm = algorithm.as_str(),
-            activates_at = %activates_at,
+            activates_at = activates_at.format(&Rfc3339).unwrap_or_default(),
             on_request = !only_if_due,
             "signing key rotation planned"
         );

@@ -25,8 +25,8 @@ const SET_LOCK_TIMEOUT: &str = "SET lock_timeout = '5s'";
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// There is no connection to migrate over.
-    #[error("the database cannot be reached")]
-    Connect(#[source] PoolError),
+    #[error(transparent)]
+    Connect(PoolError),
     /// The database could not be made.
     #[error("the database could not be made")]
     Create(#[source] tokio_postgres::Error),

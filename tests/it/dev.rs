@@ -130,7 +130,7 @@ async fn a_port_that_is_taken_is_named_and_nothing_stays_behind() {
     let output = timeout(LIMIT, output).await.unwrap().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(errors.contains("public.listen") && errors.contains(&address), "{errors}");
+    assert!(errors.contains("another address with --public") && errors.contains(&address), "{errors}");
 }
 
 async fn paste(script: &str) -> String {

@@ -56,7 +56,7 @@ fn the_metrics_page_is_the_table_of_metrics() {
     page.push_str(
         "\n`exchanges_total` has these outcomes: `issued`; `no_session_token`, `conflicting_session_tokens`, `malformed_session_token`,\n\
          `unknown_session`, `session_revoked`, `subject_disabled`, `session_expired`, `session_idle` (all 401 and alike from outside);\n\
-         `unknown_audience`, `audience_disabled`, `step_up_required` (403); `timed_out`, `storage_unavailable`, `no_signing_key`,\n\
+         `unknown_audience`, `audience_disabled`, `cross_site_write`, `step_up_required` (403); `timed_out`, `storage_unavailable`, `no_signing_key`,\n\
          `internal` (503). `source` is where the decision came from: `database`, or `none` where nothing was looked up.\n",
     );
     same_as("docs/metrics.md", &page);

@@ -149,7 +149,7 @@ fn log(
                 http.method = method,
                 http.route = route,
                 http.status = status.as_u16(),
-                duration_ms = seconds(took) * 1_000.0,
+                duration_ms = milliseconds(took),
                 client.address = %address,
                 request.id = id.as_str(),
                 trace.id = trace.trace_id(),
@@ -171,6 +171,11 @@ fn log(
     } else {
         line!(info);
     }
+}
+
+/// Milliseconds, cut to whole microseconds.
+fn milliseconds(duration: Duration) -> f64 {
+    (seconds(duration) * 1_000_000.0).round() / 1_000.0
 }
 
 /// The method as a label of a closed set.
