@@ -10,6 +10,7 @@ pub mod admin;
 pub mod browser_session;
 pub mod client_address;
 pub mod connection;
+mod detached;
 pub mod discovery;
 pub mod drain;
 pub mod extract;

@@ -10,10 +10,12 @@ use ephemint::clock::{Clock as _, SystemClock};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::support::{
     answer::problem,
-    app::{Started, TestApp, payload},
+    app::{Started, TestApp, payload, sample},
+    database::eventually,
 };
 
 /// The answer to a `GET` or `DELETE`, which must succeed.
@@ -315,4 +317,32 @@ async fn revoking_a_subject_counts_the_live_and_ends_all_that_came_before() {
     let response = app.admin(Method::DELETE, "/admin/sessions?subject=alice2&all=true").send().await.unwrap();
     problem(response, 400, "bad-request").await;
     assert_eq!(app.exchange(&bystander.cookie()).await.status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_whose_client_hangs_up_is_carried_through_and_recorded() {
+    let app = TestApp::spawn_with("database.query_timeout = '10s'").await;
+    let session = app.given_session("alice").await;
+    // Holds the row, so that the revocation waits in the middle of its statement.
+    let holder = app.database.client().await;
+    holder.batch_execute("BEGIN; SELECT 1 FROM session FOR UPDATE").await.unwrap();
+    let mut client = TcpStream::connect(app.addresses.admin).await.unwrap();
+    let (id, secret) = (&session.id, &app.secret);
+    let request = format!("DELETE /admin/sessions/{id} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    app.database.blocked("UPDATE session").await;
+
+    // Hangs up with a reset, which drops the handler; the listener's one worker has seen it once it has answered others.
+    client.set_zero_linger().unwrap();
+    drop(client);
+    for _ in 0..10 {
+        assert_eq!(app.anonymous_admin(Method::GET, "/livez").send().await.unwrap().status(), StatusCode::OK);
+    }
+    holder.batch_execute("COMMIT").await.unwrap();
+
+    eventually("the revocation is counted", async || {
+        (sample(&app.metrics().await, "ephemint_sessions_ended_total", &["reason=\"admin\""]) >= 1.0).then_some(())
+    })
+    .await;
+    assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::UNAUTHORIZED);
 }

@@ -1,5 +1,7 @@
 //! `/admin/keys`: which signing keys there are, and the wish to change them.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use serde_json::{Value, json};
 
@@ -7,6 +9,7 @@ use super::sessions::query_fields;
 use crate::{
     domain::signing_key::SigningKeyState,
     http::{
+        detached::detached,
         extract::granted::{Granted, KeysRead, KeysRotate},
         problem::Problem,
         public::session::rfc3339,
@@ -52,7 +55,9 @@ pub async fn rotate(
     if !query.is_empty() {
         return Err(Problem::BadRequest("unknown query parameter; this route takes compromised".into()));
     }
-    let result = if compromised { state.keys.rotate_compromised().await } else { state.keys.rotate().await };
+    let keys = Arc::clone(&state.keys);
+    let rotating = async move { if compromised { keys.rotate_compromised().await } else { keys.rotate().await } };
+    let result = detached(rotating).await?;
     let rotations = result.map_err(|error| {
         tracing::error!(error = %ErrorChain(&error), "the signing keys could not be rotated");
         Problem::Unavailable

@@ -1,6 +1,6 @@
 //! `/admin/sessions`: trusted back ends start sessions, operators find and end them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -18,8 +18,8 @@ use crate::{
         subject::Subject,
     },
     http::{
-        admin::start_request, extract::fields::invalid, middleware::request::note, problem::Problem,
-        public::session::rfc3339, state::AppState,
+        admin::start_request, detached::detached, extract::fields::invalid, middleware::request::note,
+        problem::Problem, public::session::rfc3339, state::AppState,
     },
     service::sessions::{RevokeReason, Revoked, StartError},
     storage::error::StorageError,
@@ -41,7 +41,8 @@ pub async fn start(
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let start = start_request::read(body.fields, state.clock.now())?;
-    let started = state.sessions.start(start).await.map_err(|error| match error {
+    let sessions = Arc::clone(&state.sessions);
+    let started = detached(async move { sessions.start(start).await }).await?.map_err(|error| match error {
         StartError::SubjectDisabled => Problem::SubjectDisabled,
         StartError::Random(_) => log_as(&error, Problem::Internal),
         StartError::Unavailable(_) => log_as(&error, Problem::Unavailable),
@@ -117,7 +118,9 @@ pub async fn revoke(
     if !query.is_empty() {
         return Err(Problem::BadRequest("unknown query parameter; this route takes wait".into()));
     }
-    let revoked = state.sessions.revoke(id, RevokeReason::Admin).await.map_err(unavailable)?;
+    let sessions = Arc::clone(&state.sessions);
+    let revoked =
+        detached(async move { sessions.revoke(id, RevokeReason::Admin).await }).await?.map_err(unavailable)?;
     if revoked.sessions == Some(0) && state.sessions.get(id).await.map_err(unavailable)?.is_none() {
         return Err(Problem::UnknownSession);
     }
@@ -140,7 +143,9 @@ pub async fn revoke_all(
     if !query.is_empty() {
         return Err(Problem::BadRequest("unknown query parameter; this route takes subject and wait".into()));
     }
-    let revoked = state.sessions.revoke_all(Some(&subject), RevokeReason::Admin).await.map_err(unavailable)?;
+    let sessions = Arc::clone(&state.sessions);
+    let revoking = async move { sessions.revoke_all(Some(&subject), RevokeReason::Admin).await };
+    let revoked = detached(revoking).await?.map_err(unavailable)?;
     Ok(answer_revoked(&state, revoked, wait).await)
 }
 

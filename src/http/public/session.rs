@@ -1,5 +1,7 @@
 //! `GET /session` and `POST /logout`: a browser's own session.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpMessage as _, HttpRequest, HttpResponse,
     http::header::{self, HeaderName, HeaderValue},
@@ -11,6 +13,7 @@ use time::OffsetDateTime;
 use crate::{
     http::{
         browser_session::{BrowserSession, forget},
+        detached::detached,
         middleware::cookie_bridge::SomethingPresented,
         problem::Problem,
         same_origin::SameOrigin,
@@ -57,7 +60,8 @@ pub async fn logout(
         Err(problem) => return Err(problem),
     };
     if let Some(session) = &live {
-        state.sessions.revoke(session.session_id, RevokeReason::Logout).await.map_err(|error| {
+        let (sessions, id) = (Arc::clone(&state.sessions), session.session_id);
+        detached(async move { sessions.revoke(id, RevokeReason::Logout).await }).await?.map_err(|error| {
             tracing::error!(error = %ErrorChain(&error), "a session could not be revoked");
             Problem::Unavailable
         })?;
