@@ -7,6 +7,12 @@
 -- ephemint_migrate owns the schema and is named in database.migration_url (or only on the machine that runs `ephemint migrate`).
 -- ephemint_runtime is named in database.url: it reads and writes rows, and can neither create, alter nor drop anything.
 
+\if :{?migrate_password}
+\else
+    \echo 'give both: -v migrate_password=... -v runtime_password=...'
+    \quit
+\endif
+
 CREATE ROLE ephemint_migrate LOGIN PASSWORD :'migrate_password' NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;
 CREATE ROLE ephemint_runtime LOGIN PASSWORD :'runtime_password' NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;
 

@@ -14,6 +14,9 @@ use ephemint::{
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
 
+/// What directories of test runs begin with; the run's process id follows.
+const PREFIX: &str = "ephemint-test-";
+
 static CLUSTER: OnceCell<EmbeddedPostgres> = OnceCell::const_new();
 static TEMPLATE: OnceCell<()> = OnceCell::const_new();
 static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -23,9 +26,10 @@ pub(crate) async fn cluster() -> &'static EmbeddedPostgres {
     CLUSTER
         .get_or_init(|| async {
             tokio::task::spawn_blocking(|| {
+                sweep();
                 // The server's account must be able to pass through the directory.
                 let directory = tempfile::Builder::new()
-                    .prefix("ephemint-test-")
+                    .prefix(&format!("{PREFIX}{}-", std::process::id()))
                     .permissions(std::fs::Permissions::from_mode(0o755))
                     .tempdir()
                     .unwrap()
@@ -37,6 +41,18 @@ pub(crate) async fn cluster() -> &'static EmbeddedPostgres {
             .unwrap()
         })
         .await
+}
+
+/// Deletes what runs that have ended left behind.
+fn sweep() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next());
+        if process.is_some_and(|process| !std::path::Path::new("/proc").join(process).exists()) {
+            // Another user's, or being deleted by another run right now.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// A database of a test's own.
