@@ -28,7 +28,7 @@ mod token;
 mod value;
 mod variable;
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, net::SocketAddr, path::Path};
 
 pub use self::{
     admin::AdminConfig,
@@ -148,6 +148,9 @@ fn sections(reader: &mut Reader) -> Option<Config> {
     let public = public::read(reader);
     let gateway = gateway::read(reader);
     let admin = admin::read(reader);
+    if let (Some(public), Some(gateway), Some(admin)) = (&public, &gateway, &admin) {
+        apart(reader, public.listen, gateway.listen, admin.listen);
+    }
     let http = http::read(reader);
     let shutdown = shutdown::read(reader);
     let database = database::read(reader);
@@ -173,6 +176,18 @@ fn sections(reader: &mut Reader) -> Option<Config> {
         log: log?,
         audiences: audiences?,
     })
+}
+
+/// Demands an address of its own for each listener; port 0 lets the system choose one.
+fn apart(reader: &mut Reader, public: SocketAddr, gateway: SocketAddr, admin: SocketAddr) {
+    let listeners = [("public.listen", public), ("gateway.listen", gateway), ("admin.listen", admin)];
+    for (position, (key, address)) in listeners.iter().enumerate() {
+        if let Some((other, _)) = listeners[..position].iter().find(|(_, taken)| taken == address && taken.port() != 0)
+        {
+            reader
+                .combination(key, format!("{other} has {address} already; each listener needs an address of its own"));
+        }
+    }
 }
 
 #[cfg(test)]

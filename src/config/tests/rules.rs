@@ -220,3 +220,14 @@ fn minimal_toml() -> String {
         "public.origin = \"http://localhost:8080\"\ndatabase.url = \"postgres://db\"\nsecrets.master_key = \"{KEY}\"\n"
     )
 }
+
+#[test]
+fn each_listener_has_an_address_of_its_own() {
+    let faults = load(&[("EPHEMINT__GATEWAY__LISTEN", "127.0.0.1:8080")]).unwrap_err().to_string();
+    assert!(
+        faults.contains("gateway.listen: unsafe combination: public.listen has 127.0.0.1:8080 already"),
+        "{faults}"
+    );
+    let any = ["PUBLIC", "GATEWAY", "ADMIN"].map(|listener| format!("EPHEMINT__{listener}__LISTEN"));
+    assert!(load(&any.each_ref().map(|variable| (variable.as_str(), "127.0.0.1:0"))).is_ok());
+}
