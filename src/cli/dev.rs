@@ -121,6 +121,7 @@ async fn dev(arguments: DevArguments) -> anyhow::Result<()> {
     };
     print_line(&walkthrough.to_string());
 
+    let mut postgres_ended = false;
     let watching = async {
         tokio::pin!(stop);
         loop {
@@ -128,7 +129,7 @@ async fn dev(arguments: DevArguments) -> anyhow::Result<()> {
                 () = &mut stop => return,
                 () = tokio::time::sleep(WATCH) => {
                     if !matches!(postgres.try_wait(), Ok(None)) {
-                        tracing::error!("Postgres has ended; see its log");
+                        postgres_ended = true;
                         return;
                     }
                 }
@@ -136,12 +137,15 @@ async fn dev(arguments: DevArguments) -> anyhow::Result<()> {
         }
     };
     let ran = application.run(watching).await;
+    let postgres_log = postgres.log();
     if let Some(gateway) = gateway {
         gateway.stop()?;
     }
     service.stop(STOP)?;
     postgres.stop()?;
-    ran.context("the service failed")
+    ran.context("the service failed")?;
+    anyhow::ensure!(!postgres_ended, "Postgres ended by itself; its log is {}", postgres_log.display());
+    Ok(())
 }
 
 fn settings(arguments: &DevArguments, origin: &str, database_url: &str, secrets: &Secrets) -> String {

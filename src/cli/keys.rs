@@ -11,7 +11,7 @@ use super::{
     output::{print_line, print_table},
     services,
 };
-use crate::service::key_ring::RingKey;
+use crate::{domain::instant::rfc3339, service::key_ring::RingKey};
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -54,13 +54,13 @@ pub(super) fn run(file: Option<&Path>, command: &KeysCommand) -> Result<(), Comm
                         json!({
                             "algorithm": rotation.algorithm.as_str(),
                             "kid": rotation.next_kid,
-                            "activates_at": text(rotation.activates_at),
+                            "activates_at": rfc3339(rotation.activates_at),
                         })
                     });
                     print_line(&json!({ "rotations": rows.collect::<Vec<_>>() }).to_string());
                 } else {
                     for rotation in rotations {
-                        let (kid, at) = (rotation.next_kid, text(rotation.activates_at));
+                        let (kid, at) = (rotation.next_kid, rfc3339(rotation.activates_at));
                         print_line(&format!("{}: key {kid} signs from {at}", rotation.algorithm));
                     }
                 }
@@ -72,17 +72,7 @@ pub(super) fn run(file: Option<&Path>, command: &KeysCommand) -> Result<(), Comm
 
 fn list(keys: &[RingKey], now: OffsetDateTime, json: bool) {
     if json {
-        let rows = keys.iter().map(|key| {
-            json!({
-                "kid": key.key.kid().as_str(),
-                "algorithm": key.key.algorithm().as_str(),
-                "state": key.dates.state(now).as_str(),
-                "published_at": text(key.dates.published_at),
-                "activates_at": key.dates.activates_at.map(text),
-                "retires_at": key.dates.retires_at.map(text),
-                "destroys_at": key.dates.destroys_at.map(text),
-            })
-        });
+        let rows = keys.iter().map(|key| key.describe(now));
         print_line(&serde_json::Value::Array(rows.collect()).to_string());
     } else {
         let rows: Vec<_> = keys
@@ -92,16 +82,12 @@ fn list(keys: &[RingKey], now: OffsetDateTime, json: bool) {
                     key.key.kid().to_string(),
                     key.key.algorithm().to_string(),
                     key.dates.state(now).as_str().to_owned(),
-                    text(key.dates.published_at),
-                    key.dates.activates_at.map_or_else(|| "-".to_owned(), text),
-                    key.dates.retires_at.map_or_else(|| "-".to_owned(), text),
+                    rfc3339(key.dates.published_at),
+                    key.dates.activates_at.map_or_else(|| "-".to_owned(), rfc3339),
+                    key.dates.retires_at.map_or_else(|| "-".to_owned(), rfc3339),
                 ]
             })
             .collect();
         print_table(["KEY ID", "ALGORITHM", "STATE", "PUBLISHED", "SIGNS FROM", "SIGNS UNTIL"], &rows);
     }
-}
-
-fn text(instant: OffsetDateTime) -> String {
-    instant.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
 }

@@ -8,12 +8,14 @@
 //! - [`access_token`]: the exact claim set of a token.
 //! - [`signing_key`]: a key's states, decided by its dates.
 //! - [`client`]: service credentials and their scopes.
+//! - [`instant`]: how an instant is written.
 //! - [`strict_json`]: JSON in which nothing is ambiguous.
 
 pub mod access_token;
 pub mod audience;
 pub mod client;
 pub mod cookie_header;
+pub mod instant;
 pub mod session;
 pub mod session_token;
 pub mod signing_key;

@@ -15,6 +15,7 @@ use crate::{
     crypto::{fingerprint::etag, signing_key::SigningKey},
     domain::{
         audience::Algorithm,
+        instant::rfc3339,
         signing_key::{KeyId, SigningKeyDates, SigningKeyState},
     },
 };
@@ -26,6 +27,22 @@ pub struct RingKey {
     pub key: Arc<SigningKey>,
     /// Its dates.
     pub dates: SigningKeyDates,
+}
+
+impl RingKey {
+    /// What operators are told of the key: its id, algorithm, state at `now`, and dates.
+    #[must_use]
+    pub fn describe(&self, now: OffsetDateTime) -> serde_json::Value {
+        serde_json::json!({
+            "kid": self.key.kid().as_str(),
+            "algorithm": self.key.algorithm().as_str(),
+            "state": self.dates.state(now).as_str(),
+            "published_at": rfc3339(self.dates.published_at),
+            "activates_at": self.dates.activates_at.map(rfc3339),
+            "retires_at": self.dates.retires_at.map(rfc3339),
+            "destroys_at": self.dates.destroys_at.map(rfc3339),
+        })
+    }
 }
 
 /// The key set of one algorithm as it is served (RFC 7517 §5).

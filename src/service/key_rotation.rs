@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use time::OffsetDateTime;
 
 use super::{
     key_ring::RingKey,
@@ -19,6 +19,7 @@ use super::{
 use crate::{
     domain::{
         audience::Algorithm,
+        instant::rfc3339,
         signing_key::{SigningKeyState, StoredSigningKey},
     },
     telemetry::error_chain::ErrorChain,
@@ -166,7 +167,7 @@ impl Keys {
             event = "signing_key_rotation_planned",
             key.id = standby.kid.as_str(),
             algorithm = algorithm.as_str(),
-            activates_at = activates_at.format(&Rfc3339).unwrap_or_default(),
+            activates_at = rfc3339(activates_at),
             on_request = !only_if_due,
             "signing key rotation planned"
         );

@@ -119,6 +119,20 @@ async fn what_was_there_is_there_again_after_the_plug_was_pulled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_its_postgres_dies_it_ends_and_says_so() {
+    let directory = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o755)).tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mut dev = Dev::start(&["--data-dir", data.to_str().unwrap()]).await;
+    let file = std::fs::read_to_string(data.join("data/postmaster.pid")).unwrap();
+    let postmaster: i32 = file.lines().next().unwrap().parse().unwrap();
+
+    kill(Pid::from_raw(postmaster), Signal::SIGKILL).unwrap();
+
+    let status = timeout(LIMIT, dev.child.wait()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_that_is_taken_is_named_and_nothing_stays_behind() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -7,12 +7,11 @@ use serde_json::{Value, json};
 
 use super::sessions::query_fields;
 use crate::{
-    domain::signing_key::SigningKeyState,
+    domain::{instant::rfc3339, signing_key::SigningKeyState},
     http::{
         detached::detached,
         extract::granted::{Granted, KeysRead, KeysRotate},
         problem::Problem,
-        public::session::rfc3339,
         state::AppState,
     },
     telemetry::error_chain::ErrorChain,
@@ -22,17 +21,8 @@ use crate::{
 pub async fn list(_client: Granted<KeysRead>, state: Data<AppState>) -> HttpResponse {
     let now = state.clock.now();
     let keys = state.keys.ring().keys();
-    let shown = keys.iter().filter(|key| key.dates.state(now) != SigningKeyState::Destroyed).map(|key| {
-        json!({
-            "kid": key.key.kid().as_str(),
-            "algorithm": key.key.algorithm().as_str(),
-            "state": key.dates.state(now).as_str(),
-            "published_at": rfc3339(key.dates.published_at),
-            "activates_at": key.dates.activates_at.map(rfc3339),
-            "retires_at": key.dates.retires_at.map(rfc3339),
-            "destroys_at": key.dates.destroys_at.map(rfc3339),
-        })
-    });
+    let shown = keys.iter().filter(|key| key.dates.state(now) != SigningKeyState::Destroyed);
+    let shown = shown.map(|key| key.describe(now));
     HttpResponse::Ok().json(Value::Array(shown.collect()))
 }
 

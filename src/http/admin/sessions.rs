@@ -14,12 +14,13 @@ use super::super::extract::{
 };
 use crate::{
     domain::{
+        instant::rfc3339,
         session::{Session, SessionId, SessionStatus},
         subject::Subject,
     },
     http::{
         admin::start_request, detached::detached, extract::fields::invalid, middleware::request::note,
-        problem::Problem, public::session::rfc3339, state::AppState,
+        problem::Problem, state::AppState,
     },
     service::sessions::{RevokeReason, Revoked, StartError},
     storage::error::StorageError,

@@ -11,6 +11,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::{
+    domain::instant::rfc3339,
     http::{
         browser_session::{BrowserSession, forget},
         detached::detached,
@@ -93,10 +94,4 @@ fn sent_by_form(request: &HttpRequest) -> bool {
         .ok()
         .flatten()
         .is_some_and(|mime| matches!(mime.essence_str(), "application/x-www-form-urlencoded" | "multipart/form-data"))
-}
-
-/// An instant as text (RFC 3339).
-#[must_use]
-pub fn rfc3339(instant: OffsetDateTime) -> String {
-    instant.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
 }
