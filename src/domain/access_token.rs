@@ -138,16 +138,17 @@ impl AccessTokenClaims {
     /// Leaves out custom claims, the longest first, until the token fits; returns the names of those left out.
     pub fn shorten(&mut self, audience: &AudiencePolicy) -> Vec<String> {
         let mut left_out = Vec::new();
-        loop {
+        // Without custom claims it fits: policies for which it might not are refused at the start.
+        while let Some(longest) = self.custom.iter().max_by_key(|(_, value)| value.to_string().len()) {
+            let longest = longest.0.clone();
             let payload = serde_json::to_string(self).map_or(usize::MAX / 8, |payload| payload.len());
             let length = (HEADER * 4).div_ceil(3) + (payload * 4).div_ceil(3) + signature(audience.algorithm) + 2;
             if length <= MAX_TOKEN_LENGTH {
-                return left_out;
+                break;
             }
-            let lengths = self.custom.iter().map(|(name, value)| (value.to_string().len(), name));
-            let Some(longest) = lengths.max().map(|(_, name)| name.clone()) else { return left_out };
             self.custom.remove(&longest);
             left_out.push(longest);
         }
+        left_out
     }
 }
