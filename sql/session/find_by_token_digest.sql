@@ -1,6 +1,6 @@
--- session/find_by_token_digest: the session that a presented token belongs to, alive or not.
--- $1 token_digests bytea[] (one per master key that is still accepted)
--- Rows: at most 1, with what the status rule needs.
+-- session/find_by_token_digest: the sessions that presented tokens belong to, alive or not.
+-- $1 token_digests bytea[] (for each token, one per master key that is still accepted)
+-- Rows: at most one for each token, with what the status rule needs.
 SELECT s.session_id, s.subject, s.created_at, s.auth_time, s.last_seen_at, s.expires_at, s.amr, s.acr, s.claims, s.device,
        host(s.ip) AS ip,
        coalesce(s.revoked_at, CASE WHEN s.subject_epoch < x.revocation_epoch THEN x.revoked_at END,

@@ -6,6 +6,7 @@ use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
 
 use super::services::Services;
 use crate::{
+    service::revocation_follower::RevocationFollower,
     storage::error::StorageError,
     telemetry::{error_chain::ErrorChain, metrics::Metrics},
 };
@@ -14,6 +15,8 @@ use crate::{
 const SKEW_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a task that panicked rests before it is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// How often old rows of the revocation log are deleted.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The running tasks.
 #[derive(Debug)]
@@ -23,16 +26,24 @@ pub struct Background {
 }
 
 impl Background {
-    /// Starts every task; the keys are looked after every `poll_interval`.
+    /// Starts every task; the keys are looked after every `poll_interval`, the revocation log at least every
+    /// `follow_interval`.
     #[must_use]
-    pub fn start(services: &Services, poll_interval: Duration) -> Self {
+    pub fn start(services: &Services, poll_interval: Duration, follow_interval: Duration) -> Self {
         let (stop, stopped) = watch::channel(false);
         let keys = Arc::clone(&services.keys);
         let activity = Arc::clone(&services.activity);
         let flush_interval = activity.flush_interval();
         let (database, clock, metrics) =
             (services.database.clone(), Arc::clone(&services.clock), services.metrics.clone());
+        let follower = Arc::clone(&services.follower);
+        let sweeper = Arc::clone(&services.follower);
         let tasks = vec![
+            follow(follower, follow_interval, stopped.clone(), services.metrics.clone()),
+            every("revocation_log_sweep", SWEEP_INTERVAL, stopped.clone(), services.metrics.clone(), move || {
+                let sweeper = Arc::clone(&sweeper);
+                async move { sweeper.sweep().await.map(drop) }
+            }),
             every("clock_skew", SKEW_INTERVAL, stopped.clone(), services.metrics.clone(), move || {
                 let (database, clock, metrics) = (database.clone(), Arc::clone(&clock), metrics.clone());
                 async move {
@@ -62,6 +73,40 @@ impl Background {
             let _ = task.await;
         }
     }
+}
+
+/// Reads the revocation log when the database says that there is something new, and at every interval.
+fn follow(
+    follower: Arc<RevocationFollower>,
+    interval: Duration,
+    mut stopped: watch::Receiver<bool>,
+    metrics: Metrics,
+) -> JoinHandle<()> {
+    const TASK: &str = "revocation_log";
+    tokio::spawn(async move {
+        let mut failing = false;
+        loop {
+            let result = follower.poll().await;
+            metrics.background_task_up.with_label_values(&[TASK]).set(i64::from(result.is_ok()));
+            match result {
+                Ok(()) if failing => tracing::info!(task = TASK, "background task works again"),
+                Ok(()) => {}
+                Err(ref error) if failing => {
+                    tracing::debug!(task = TASK, error = %ErrorChain(error), "background task fails");
+                }
+                Err(ref error) => {
+                    let error = ErrorChain(error);
+                    tracing::error!(task = TASK, %error, "the revocation log cannot be read: every exchange asks the database");
+                }
+            }
+            failing = result.is_err();
+            tokio::select! {
+                () = follower.woken().notified() => {}
+                () = tokio::time::sleep(interval) => {}
+                _ = stopped.wait_for(|stop| *stop) => break,
+            }
+        }
+    })
 }
 
 /// Runs `step` at every interval until stopped. A failure is logged once, when it begins and when it ends; a panic ends the step,

@@ -82,6 +82,7 @@ pub struct Application {
     drain: Drain,
     shutdown: ShutdownConfig,
     poll_interval: Duration,
+    follow_interval: Duration,
 }
 
 impl Application {
@@ -131,6 +132,7 @@ impl Application {
             drain,
             shutdown: config.shutdown.clone(),
             poll_interval,
+            follow_interval: config.exchange.poll_interval,
         })
     }
 
@@ -161,7 +163,7 @@ impl Application {
     /// # Errors
     /// When a listener fails while it serves.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let background = Background::start(&self.services, self.poll_interval);
+        let background = Background::start(&self.services, self.poll_interval, self.follow_interval);
         let handles = [self.public.handle(), self.gateway.handle()];
         let admin_handle = self.admin.handle();
         tracing::info!(

@@ -14,14 +14,21 @@ use crate::{
         activity::Activity,
         clients::Clients,
         exchange::{Exchange, IssuerRules},
+        freshness::Freshness,
         keys::{KeyRules, Keys, KeysError},
+        live_sessions::LiveSessions,
+        revocation_follower::RevocationFollower,
+        session_cache::SessionCache,
+        session_loader::SessionLoader,
         sessions::{SessionRules, Sessions},
+        token_cache::TokenCache,
     },
     storage::{
         clients::ClientStore,
         error::StorageError,
         migrate::{self, MigrateError, Migrated},
         pool::{Pool, PoolOptions, PoolSetupError},
+        revocation_feed::RevocationFeed,
         run::Database,
         sessions::SessionStore,
         signing_keys::SigningKeyStore,
@@ -33,6 +40,8 @@ use crate::{
 
 /// How long one replica waits for another that is migrating.
 const MIGRATION_WAIT: Duration = Duration::from_secs(60);
+/// How long a session or token that was read is kept at most, whatever the log says.
+const LONGEST_KEPT: Duration = Duration::from_mins(15);
 /// How often making the first keys is tried while other replicas hold the lock.
 const KEY_TRIES: u32 = 10;
 
@@ -107,6 +116,10 @@ pub struct Services {
     pub activity: Arc<Activity>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
+    /// Follows the revocation log.
+    pub follower: Arc<RevocationFollower>,
+    /// The sessions that are kept in memory.
+    pub live: Arc<LiveSessions>,
     /// The signing keys.
     pub keys: Arc<Keys>,
     /// The service credentials.
@@ -150,6 +163,36 @@ impl Services {
         let store = SessionStore::new(lookups.clone(), database.clone());
         let idle = config.session.idle_rule();
         let activity = Arc::new(Activity::new(store.clone(), idle, metrics.clone()));
+        let freshness = Arc::new(Freshness::new(config.exchange.max_staleness, LONGEST_KEPT));
+        let patience = config.database.query_timeout.min(config.exchange.max_staleness);
+        let feed = RevocationFeed::new(
+            url.clone(),
+            config.database.connect_timeout.min(patience),
+            patience,
+            Arc::clone(&clock),
+            metrics.clone(),
+        );
+        let follower =
+            Arc::new(RevocationFollower::new(feed, Arc::clone(&freshness), Arc::clone(&clock), metrics.clone()));
+        let cache_size = config.exchange.cache_size as u64;
+        let loader = Arc::new(SessionLoader::new(
+            store.clone(),
+            // A session is about half as large as its token.
+            SessionCache::new(cache_size / 3),
+            Arc::clone(&freshness),
+            Arc::clone(&activity),
+            Arc::clone(&clock),
+            tokio::runtime::Handle::current(),
+        ));
+        let live = Arc::new(LiveSessions::new(
+            loader,
+            freshness,
+            Arc::clone(&vault),
+            Arc::clone(&clock),
+            idle,
+            Arc::clone(&activity),
+            metrics.clone(),
+        ));
         let rules = SessionRules {
             idle,
             absolute_timeout: config.session.absolute_timeout,
@@ -161,6 +204,7 @@ impl Services {
             Arc::clone(&clock),
             rules,
             Arc::clone(&activity),
+            Arc::clone(&follower),
             metrics.clone(),
         ));
         let keys = Arc::new(Keys::new(
@@ -188,12 +232,27 @@ impl Services {
             config.exchange.default_audience.clone(),
             issuer.clone(),
             config.exchange.timeout,
-            Arc::clone(&sessions),
+            Arc::clone(&live),
+            TokenCache::new(cache_size - cache_size / 3),
             Arc::clone(keys.ring()),
             Arc::clone(&clock),
             metrics.clone(),
         ));
-        Ok(Self { clock, metrics, lookups, database, vault, activity, sessions, keys, clients, exchange, issuer })
+        Ok(Self {
+            clock,
+            metrics,
+            lookups,
+            database,
+            vault,
+            activity,
+            sessions,
+            follower,
+            live,
+            keys,
+            clients,
+            exchange,
+            issuer,
+        })
     }
 
     /// Refuses a database that is older than this program.

@@ -5,9 +5,12 @@ use std::time::Duration;
 use super::{
     reader::Reader,
     setting::{SettingDoc, Shape::Text},
-    value::{Refusal, duration, text, whole_seconds},
+    value::{Refusal, duration, size, text, whole_seconds},
 };
 use crate::domain::audience::AudienceName;
+
+/// How often the revocation log is read where nothing else is said.
+const SLOWEST_POLL: Duration = Duration::from_millis(500);
 
 pub(super) const SETTINGS: &[SettingDoc] = &[
     SettingDoc::new(
@@ -31,6 +34,20 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         "How long a gateway may reuse an answer; 0s forbids it. Not in effect yet: never.",
     )
     .default("0s"),
+    SettingDoc::new(
+        "exchange.cache_size",
+        Text,
+        "1MiB to 1TiB",
+        "How much memory sessions and tokens that are kept for reuse may take.",
+    )
+    .default("128MiB"),
+    SettingDoc::new(
+        "exchange.poll_interval",
+        Text,
+        "10ms to 10s, at most half of exchange.max_staleness",
+        "How often the revocation log is read where no notification comes.",
+    )
+    .unset("a quarter of exchange.max_staleness, at most 500ms"),
     SettingDoc::new("exchange.timeout", Text, "10ms to 60s", "How long one exchange may take.").default("1s"),
 ];
 
@@ -43,6 +60,10 @@ pub struct ExchangeConfig {
     pub max_staleness: Duration,
     /// How long a gateway may reuse an answer; zero forbids it.
     pub gateway_cache: Duration,
+    /// How many bytes sessions and tokens in memory may take.
+    pub cache_size: usize,
+    /// How often the revocation log is read at least.
+    pub poll_interval: Duration,
     /// How long one exchange may take.
     pub timeout: Duration,
 }
@@ -60,10 +81,23 @@ pub(super) fn read(reader: &mut Reader) -> Option<ExchangeConfig> {
     let max_staleness = reader.read("exchange.max_staleness", duration(Duration::from_millis(100)..=longest));
     let gateway_cache = reader.read("exchange.gateway_cache", whole_seconds(Duration::ZERO..=Duration::from_secs(10)));
     let timeout = reader.read("exchange.timeout", duration(Duration::from_millis(10)..=longest));
+    let cache_size = reader.read("exchange.cache_size", size(1 << 20..=1 << 40));
+    let intervals = Duration::from_millis(10)..=Duration::from_secs(10);
+    let poll_interval = reader.read_optional("exchange.poll_interval", duration(intervals));
+    if let (Some(Some(interval)), Some(staleness)) = (poll_interval, max_staleness)
+        && interval > staleness / 2
+    {
+        reader.combination("exchange.poll_interval", "it is longer than half of exchange.max_staleness; shorten it");
+    }
+    let poll_interval = poll_interval?.unwrap_or_else(|| SLOWEST_POLL.min(max_staleness.unwrap_or(SLOWEST_POLL) / 4));
+    let shown = humantime::format_duration(poll_interval).to_string();
+    reader.comes_to("exchange.poll_interval", &format!("{shown:?}"));
     Some(ExchangeConfig {
         default_audience: default_audience?,
         max_staleness: max_staleness?,
         gateway_cache: gateway_cache?,
+        cache_size: cache_size?,
+        poll_interval,
         timeout: timeout?,
     })
 }

@@ -125,13 +125,24 @@ impl Session {
     /// An end is exclusive: at `expires_at` itself the session is over (OWASP Session Management, "Session Expiration").
     #[must_use]
     pub fn status(&self, now: OffsetDateTime, idle: IdleRule) -> SessionStatus {
+        self.status_if_last_seen(self.last_seen_at, now, idle)
+    }
+
+    /// The same rule, where a later use than `last_seen_at` is known.
+    #[must_use]
+    pub fn status_if_last_seen(
+        &self,
+        last_seen_at: OffsetDateTime,
+        now: OffsetDateTime,
+        idle: IdleRule,
+    ) -> SessionStatus {
         if self.revoked_at.is_some() || self.superseded {
             SessionStatus::Revoked
         } else if self.subject_disabled {
             SessionStatus::SubjectDisabled
         } else if now >= self.expires_at {
             SessionStatus::Expired
-        } else if now >= self.idle_expires_at(idle) + idle.granularity {
+        } else if now >= last_seen_at + idle.timeout + idle.granularity {
             SessionStatus::Idle
         } else {
             SessionStatus::Active

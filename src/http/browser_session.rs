@@ -98,7 +98,7 @@ impl SessionStore for BrowserSessionStore {
         let loaded = match self.state.sessions.authenticate(presented).await {
             Ok(session) => Loaded::Live(session.into()),
             Err(AuthenticateError::Refused(..)) => return Ok(None),
-            Err(AuthenticateError::Unavailable(error)) => {
+            Err(error @ (AuthenticateError::Unavailable(_) | AuthenticateError::NotRead(_))) => {
                 tracing::error!(error = %ErrorChain(&error), "a session could not be looked up");
                 Loaded::Unavailable
             }

@@ -7,6 +7,7 @@ use std::{
 
 use time::OffsetDateTime;
 
+use super::session_cache::CachedSession;
 use crate::{
     domain::session::{IdleRule, Session, SessionId},
     storage::{error::StorageError, sessions::SessionStore},
@@ -49,13 +50,24 @@ impl Activity {
         if now < session.last_seen_at + self.idle.granularity / 2 {
             return;
         }
+        self.add(session.id, now);
+    }
+
+    fn add(&self, session: SessionId, now: OffsetDateTime) {
         let mut pending = self.pending();
-        if pending.len() >= MAX_PENDING && !pending.contains_key(&session.id) {
+        if pending.len() >= MAX_PENDING && !pending.contains_key(&session) {
             self.metrics.activity_dropped_total.inc();
             return;
         }
-        pending.insert(session.id, now);
+        pending.insert(session, now);
         self.metrics.activity_pending.set(i64::try_from(pending.len()).unwrap_or(i64::MAX));
+    }
+
+    /// The same for a session that is kept in memory, where the last use is known without a lock.
+    pub fn note_cached(&self, cached: &CachedSession, now: OffsetDateTime) {
+        if cached.used(now, self.idle.granularity / 2) {
+            self.add(cached.session().id, now);
+        }
     }
 
     /// How often [`Self::flush`] must run.

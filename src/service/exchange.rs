@@ -9,14 +9,21 @@ use time::OffsetDateTime;
 
 use super::{
     key_ring::{KeyRing, NoSigner},
-    sessions::{AuthenticateError, RefusalReason, Sessions},
+    live_sessions::{LiveSessions, Source},
+    session_cache::CachedSession,
+    session_loader::LoadError,
+    sessions::{AuthenticateError, RefusalReason},
+    token_cache::{ReusableToken, TokenCache, TokenFor},
 };
 use crate::{
     clock::Clock,
-    crypto::{error::CryptoError, signing_key::AccessToken},
+    crypto::{
+        error::CryptoError,
+        signing_key::{AccessToken, SigningKey},
+    },
     domain::{
         access_token::AccessTokenClaims,
-        audience::{Algorithm, AudienceName, AudiencePolicy, CrossSiteWrites},
+        audience::{Algorithm, AudienceName, AudiencePolicy, Consistency, CrossSiteWrites},
         cookie_header::Presented,
         session::{Session, SessionId},
     },
@@ -28,11 +35,17 @@ use crate::{
 /// The audience label of requests for an audience that is not configured.
 const OTHER: &str = "other";
 
+// Where an answer came from, as the `source` label of the metrics.
+const TOKEN_CACHE: &str = "token_cache";
+const SESSION_CACHE: &str = "session_cache";
+const DATABASE: &str = "database";
+const NONE: &str = "none";
+
 /// What a successful exchange gives.
 #[derive(Debug)]
 pub struct Exchanged {
     /// The access token.
-    pub token: AccessToken,
+    pub token: Arc<AccessToken>,
     /// The session it stands for.
     pub session_id: SessionId,
 }
@@ -70,6 +83,9 @@ pub enum ExchangeError {
     /// The session could not be looked up.
     #[error("the session could not be looked up")]
     Storage(#[source] StorageError),
+    /// The session could not be read together with others.
+    #[error(transparent)]
+    NotRead(LoadError),
     /// There is no key to sign with.
     #[error("no token could be signed")]
     NoSigner(#[from] NoSigner),
@@ -92,7 +108,7 @@ impl ExchangeError {
             Self::CrossSiteWrite(_) => "cross_site_write",
             Self::StepUp(..) => "step_up_required",
             Self::TimedOut => "timed_out",
-            Self::Storage(_) => "storage_unavailable",
+            Self::Storage(_) | Self::NotRead(_) => "storage_unavailable",
             Self::NoSigner(_) => "no_signing_key",
             Self::Sign(_) | Self::Random(_) => "internal",
         }
@@ -107,7 +123,12 @@ impl ExchangeError {
             | Self::AudienceDisabled
             | Self::CrossSiteWrite(_)
             | Self::StepUp(..) => false,
-            Self::TimedOut | Self::Storage(_) | Self::NoSigner(_) | Self::Sign(_) | Self::Random(_) => true,
+            Self::TimedOut
+            | Self::Storage(_)
+            | Self::NotRead(_)
+            | Self::NoSigner(_)
+            | Self::Sign(_)
+            | Self::Random(_) => true,
         }
     }
 
@@ -127,6 +148,7 @@ impl ExchangeError {
             | Self::AudienceDisabled
             | Self::TimedOut
             | Self::Storage(_)
+            | Self::NotRead(_)
             | Self::NoSigner(_)
             | Self::Sign(_)
             | Self::Random(_) => None,
@@ -156,14 +178,22 @@ impl IssuerRules {
 /// The path under which the RS256 issuer lives.
 pub const RS256_PATH: &str = "/rs256";
 
+/// An audience and its place in the configuration.
+#[derive(Debug)]
+struct Audience {
+    place: usize,
+    policy: AudiencePolicy,
+}
+
 /// The audiences, the sessions and the keys, brought together.
 #[derive(Debug)]
 pub struct Exchange {
-    audiences: BTreeMap<String, AudiencePolicy>,
+    audiences: BTreeMap<String, Audience>,
     default_audience: Option<AudienceName>,
     rules: IssuerRules,
     timeout: Duration,
-    sessions: Arc<Sessions>,
+    sessions: Arc<LiveSessions>,
+    tokens: TokenCache,
     ring: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -178,13 +208,16 @@ impl Exchange {
         default_audience: Option<AudienceName>,
         rules: IssuerRules,
         timeout: Duration,
-        sessions: Arc<Sessions>,
+        sessions: Arc<LiveSessions>,
+        tokens: TokenCache,
         ring: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
-        let audiences = audiences.into_iter().map(|policy| (policy.name.as_str().to_owned(), policy)).collect();
-        Self { audiences, default_audience, rules, timeout, sessions, ring, clock, metrics }
+        let audience =
+            |(place, policy): (usize, AudiencePolicy)| (policy.name.as_str().to_owned(), Audience { place, policy });
+        let audiences = audiences.into_iter().enumerate().map(audience).collect();
+        Self { audiences, default_audience, rules, timeout, sessions, tokens, ring, clock, metrics }
     }
 
     /// Exchanges a presented session token for an access token at `audience`, or at the default audience.
@@ -203,10 +236,17 @@ impl Exchange {
         let began = self.clock.monotonic();
         self.metrics.exchanges_in_flight.inc();
         let in_flight = scopeguard(|| self.metrics.exchanges_in_flight.dec());
-        let decision = tokio::time::timeout(self.timeout, self.decide(presented, audience, cross_site_write));
-        let result = decision.await.unwrap_or(Err(ExchangeError::TimedOut));
+        let mut source = None;
+        let decision = self.decide(presented, audience, cross_site_write, &mut source);
+        let mut result = tokio::time::timeout(self.timeout, decision).await.unwrap_or(Err(ExchangeError::TimedOut));
         drop(in_flight);
-        self.count(audience, &result, self.clock.monotonic().saturating_sub(began));
+        let took = self.clock.monotonic().saturating_sub(began);
+        // The process may have been paused in between: what was true then is nothing to answer with now.
+        let from_memory = matches!(source, Some(SESSION_CACHE | TOKEN_CACHE));
+        if result.is_ok() && (took > self.timeout || (from_memory && !self.sessions.may_use_memory())) {
+            result = Err(ExchangeError::TimedOut);
+        }
+        self.count(audience, source, &result, took);
         result
     }
 
@@ -215,14 +255,19 @@ impl Exchange {
         presented: Presented<'_>,
         audience: Option<&str>,
         cross_site_write: bool,
+        source: &mut Option<&'static str>,
     ) -> Result<Exchanged, ExchangeError> {
-        let policy = self.policy(audience);
-        let session = match self.sessions.authenticate(presented).await {
-            Ok(session) => session,
+        let audience = self.audience(audience);
+        let consistency = audience.map_or(Consistency::Bounded, |audience| audience.policy.consistency);
+        let (cached, found) = match self.sessions.authenticate(presented, consistency).await {
+            Ok(found) => found,
             Err(AuthenticateError::Refused(reason, id)) => return Err(ExchangeError::Unauthenticated(reason, id)),
             Err(AuthenticateError::Unavailable(error)) => return Err(ExchangeError::Storage(error)),
+            Err(AuthenticateError::NotRead(error)) => return Err(ExchangeError::NotRead(error)),
         };
-        let policy = policy.ok_or_else(|| {
+        *source = Some(if found == Source::Cache { SESSION_CACHE } else { DATABASE });
+        let session = cached.session();
+        let Audience { place, policy } = audience.ok_or_else(|| {
             tracing::warn!(
                 audiences = ?self.audiences.keys(),
                 "a gateway asks for an audience that is not configured, or for the default one where there is none"
@@ -236,18 +281,47 @@ impl Exchange {
             return Err(ExchangeError::CrossSiteWrite(session.id));
         }
         let now = self.clock.now();
-        if let Some(lack) = lacks(&session, policy, now) {
+        if let Some(lack) = lacks(session, policy, now) {
             return Err(ExchangeError::StepUp(lack, session.id));
         }
-        self.mint(&session, policy, now)
+        let (token, reused) = self.token(&cached, *place, policy, now)?;
+        if reused && found == Source::Cache {
+            *source = Some(TOKEN_CACHE);
+        }
+        Ok(Exchanged { token, session_id: session.id })
+    }
+
+    /// A token that was handed out before, or a new one.
+    fn token(
+        &self,
+        cached: &CachedSession,
+        place: usize,
+        policy: &AudiencePolicy,
+        now: OffsetDateTime,
+    ) -> Result<(Arc<AccessToken>, bool), ExchangeError> {
+        let monotonic = self.clock.monotonic();
+        let signer = self.ring.signer(policy.algorithm, now, monotonic)?;
+        let whom = TokenFor { state: cached.state(), audience: place };
+        let wall = microseconds(now);
+        let found = self.tokens.get(whom, signer.kid(), monotonic, wall);
+        let result = if found.is_some() { "hit" } else { "miss" };
+        self.metrics.cache_requests_total.with_label_values(&["tokens", result]).inc();
+        match found {
+            Some(token) => Ok((token, true)),
+            None => self.tokens.get_or_sign(whom, signer.kid(), monotonic, wall, || {
+                self.mint(&signer, cached.session(), policy, now, monotonic)
+            }),
+        }
     }
 
     fn mint(
         &self,
+        signer: &SigningKey,
         session: &Session,
         policy: &AudiencePolicy,
         now: OffsetDateTime,
-    ) -> Result<Exchanged, ExchangeError> {
+        monotonic: Duration,
+    ) -> Result<ReusableToken, ExchangeError> {
         let jti = URL_SAFE_NO_PAD.encode(random::bytes::<16>()?);
         let issuer = self.rules.issuer_of(policy.algorithm);
         let mut claims = AccessTokenClaims::for_session(session, policy, &issuer, jti, now, self.rules.backdate)
@@ -262,7 +336,6 @@ impl Exchange {
                 "custom claims left out: the token would be too large for gateways"
             );
         }
-        let signer = self.ring.signer(policy.algorithm, now, self.clock.monotonic())?;
         let began = self.clock.monotonic();
         let token = signer.sign(&claims, policy.token_type)?;
         let labels = [policy.algorithm.as_str()];
@@ -273,20 +346,30 @@ impl Exchange {
         self.metrics.tokens_signed_total.with_label_values(&labels).inc();
         #[expect(clippy::cast_precision_loss, reason = "a token has far fewer bytes than an f64 has integers")]
         self.metrics.token_bytes.observe(token.expose().len() as f64);
-        Ok(Exchanged { token, session_id: session.id })
+        // Handed out again until half of its life is gone, as validators see it: from `iat` to `exp`.
+        let until_wall = (claims.exp + claims.iat).saturating_mul(500_000);
+        let left = Duration::from_micros(u64::try_from(until_wall - microseconds(now)).unwrap_or(0));
+        let kid = signer.kid().clone();
+        Ok(ReusableToken { token: Arc::new(token), kid, until: monotonic + left, until_wall })
     }
 
-    fn policy(&self, audience: Option<&str>) -> Option<&AudiencePolicy> {
+    fn audience(&self, audience: Option<&str>) -> Option<&Audience> {
         self.audiences.get(audience.or_else(|| self.default_audience.as_ref().map(AudienceName::as_str))?)
     }
 
-    fn count(&self, audience: Option<&str>, result: &Result<Exchanged, ExchangeError>, took: Duration) {
-        let audience = self.policy(audience).map_or(OTHER, |policy| policy.name.as_str());
-        let (outcome, source) = match result {
-            Ok(_) => ("issued", "database"),
-            Err(error) if error.came_before_any_lookup() => (error.as_str(), "none"),
-            Err(error) => (error.as_str(), "database"),
-        };
+    fn count(
+        &self,
+        audience: Option<&str>,
+        source: Option<&'static str>,
+        result: &Result<Exchanged, ExchangeError>,
+        took: Duration,
+    ) {
+        let audience = self.audience(audience).map_or(OTHER, |audience| audience.policy.name.as_str());
+        let outcome = result.as_ref().map_or_else(ExchangeError::as_str, |_| "issued");
+        let source = source.unwrap_or(match result {
+            Err(error) if error.came_before_any_lookup() => NONE,
+            Ok(_) | Err(_) => DATABASE,
+        });
         self.metrics.exchanges_total.with_label_values(&[audience, outcome, source]).inc();
         self.metrics.exchange_duration_seconds.with_label_values(&[outcome, source]).observe(seconds(took));
     }
@@ -300,6 +383,10 @@ fn lacks(session: &Session, policy: &AudiencePolicy, now: OffsetDateTime) -> Opt
     }
     let shown = |method: &String| session.amr.contains(method);
     (!policy.required_amr.iter().all(shown)).then_some(StepUp::Methods)
+}
+
+fn microseconds(instant: OffsetDateTime) -> i64 {
+    i64::try_from(instant.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX)
 }
 
 /// Runs `end` when dropped, also when the exchange is cancelled because its client went away.

@@ -5,8 +5,14 @@
 pub mod activity;
 pub mod clients;
 pub mod exchange;
+pub mod freshness;
 pub mod key_ring;
 mod key_rotation;
 mod key_rules;
 pub mod keys;
+pub mod live_sessions;
+pub mod revocation_follower;
+pub mod session_cache;
+pub mod session_loader;
 pub mod sessions;
+pub mod token_cache;

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
 
-use super::activity::Activity;
+use super::{activity::Activity, revocation_follower::RevocationFollower, session_loader::LoadError};
 use crate::{
     clock::Clock,
     crypto::master_key::Vault,
@@ -69,6 +69,9 @@ pub enum AuthenticateError {
     /// It could not be decided.
     #[error("the session could not be looked up")]
     Unavailable(#[from] StorageError),
+    /// It could not be read together with others.
+    #[error(transparent)]
+    NotRead(LoadError),
 }
 
 /// Why a session was not started.
@@ -166,6 +169,7 @@ pub struct Sessions {
     clock: Arc<dyn Clock>,
     rules: SessionRules,
     activity: Arc<Activity>,
+    follower: Arc<RevocationFollower>,
     metrics: Metrics,
 }
 
@@ -178,9 +182,10 @@ impl Sessions {
         clock: Arc<dyn Clock>,
         rules: SessionRules,
         activity: Arc<Activity>,
+        follower: Arc<RevocationFollower>,
         metrics: Metrics,
     ) -> Self {
-        Self { store, vault, clock, rules, activity, metrics }
+        Self { store, vault, clock, rules, activity, follower, metrics }
     }
 
     /// How long sessions live.
@@ -292,6 +297,7 @@ impl Sessions {
     pub async fn revoke(&self, id: SessionId, reason: RevokeReason) -> Result<Revoked, StorageError> {
         let now = self.clock.now();
         let revoked = self.store.revoke(id, now, reason.as_str()).await?;
+        self.follower.catch_up().await;
         if revoked {
             self.metrics.sessions_ended_total.with_label_values(&[reason.as_str()]).inc();
             tracing::info!(
@@ -315,6 +321,7 @@ impl Sessions {
         // Counting is a courtesy: it must neither fail nor delay the revocation by more than a statement's time.
         let sessions = self.store.count_live(subject, now, idle_since).await.ok();
         self.store.revoke_all(subject, now).await?;
+        self.follower.catch_up().await;
         self.metrics.sessions_ended_total.with_label_values(&[reason.as_str()]).inc_by(sessions.unwrap_or(0));
         tracing::info!(
             target: "audit",
@@ -363,7 +370,7 @@ impl Sessions {
     }
 }
 
-fn parse(presented: Presented<'_>) -> Result<SessionToken, RefusalReason> {
+pub(super) fn parse(presented: Presented<'_>) -> Result<SessionToken, RefusalReason> {
     match presented {
         Presented::Absent => Err(RefusalReason::Absent),
         Presented::Conflicting => Err(RefusalReason::Conflicting),

@@ -15,6 +15,7 @@ mod loan;
 pub mod migrate;
 pub mod pool;
 pub mod queries;
+pub mod revocation_feed;
 pub mod run;
 mod schema;
 pub mod sessions;

@@ -28,6 +28,8 @@ queries! {
     CLIENT_LIST = "client/list",
     CLIENT_REMOVE = "client/remove",
     CLIENT_ROTATE = "client/rotate",
+    REVOCATION_POLL = "revocation/poll",
+    REVOCATION_SWEEP = "revocation/sweep",
     SCHEMA_PING = "schema/ping",
     SCHEMA_VERSION = "schema/version",
     SESSION_COUNT_LIVE = "session/count_live",

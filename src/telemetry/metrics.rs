@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
     core::{Collector, GenericGaugeVec},
 };
 
@@ -102,6 +102,14 @@ metrics! {
     sessions_started_total: IntCounterVec["method"];
     /// Sessions ended by a deliberate act, by reason.
     sessions_ended_total: IntCounterVec["reason"];
+    /// Whether this replica follows the revocation log, so that it may use what it keeps in memory: 1 or 0.
+    invalidation_healthy: IntGauge;
+    /// Time that the last reading of the revocation log took, in seconds.
+    invalidation_lag_seconds: Gauge;
+    /// Sessions and their tokens kept in memory.
+    cache_entries: IntGaugeVec["cache"];
+    /// Lookups in memory, by cache and result.
+    cache_requests_total: IntCounterVec["cache", "result"];
     /// Last-seen times that wait to be written.
     activity_pending: IntGauge;
     /// Time to write one batch of last-seen times, in seconds.
@@ -193,6 +201,7 @@ make!(IntCounter, |opts, _labels, _buckets| IntCounter::with_opts(opts));
 make!(IntCounterVec, |opts, labels, _buckets| IntCounterVec::new(opts, labels));
 make!(IntGauge, |opts, _labels, _buckets| IntGauge::with_opts(opts));
 make!(IntGaugeVec, |opts, labels, _buckets| IntGaugeVec::new(opts, labels));
+make!(Gauge, |opts, _labels, _buckets| Gauge::with_opts(opts));
 make!(GaugeVec, |opts, labels, _buckets| GaugeVec::new(opts, labels));
 make!(Histogram, |opts, _labels, buckets| Histogram::with_opts(with_buckets(opts, buckets)));
 make!(HistogramVec, |opts, labels, buckets| HistogramVec::new(with_buckets(opts, buckets), labels));

@@ -57,7 +57,7 @@ async fn timed<T>(limit: Duration, work: impl Future<Output = T>) -> T {
 /// Exchanges until there is a token; nothing but 503 may come before.
 async fn recovers(app: &TestApp, cookie: &str) {
     let trying = eventually("the exchange works again", async || {
-        let response = app.exchange(cookie).await;
+        let response = app.exchange_for("strict", cookie).await;
         assert!([200, 503].contains(&response.status().as_u16()), "{}", response.status());
         (response.status() == StatusCode::OK).then_some(())
     });
@@ -68,17 +68,17 @@ async fn recovers(app: &TestApp, cookie: &str) {
 async fn without_its_database_nothing_is_decided_and_it_comes_back_by_itself() {
     let (app, proxy) = behind_a_proxy().await;
     let session = app.given_session("alice").await;
-    assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::OK);
+    assert_eq!(app.exchange_for("strict", &session.cookie()).await.status(), StatusCode::OK);
 
     proxy.close();
     for cookie in [session.cookie(), format!("{COOKIE}=ems_{}", "A".repeat(43))] {
         for _ in 0..5 {
-            assert_undecided(timed(IN_TIME, app.exchange(&cookie)).await).await;
+            assert_undecided(timed(IN_TIME, app.exchange_for("strict", &cookie)).await).await;
         }
     }
     // What needs no database is decided as ever.
-    assert_eq!(app.exchange("").await.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(app.exchange(&format!("{COOKIE}=garbage")).await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(app.exchange_for("strict", "").await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(app.exchange_for("strict", &format!("{COOKIE}=garbage")).await.status(), StatusCode::UNAUTHORIZED);
     let status = async |path: &str| app.anonymous_admin(Method::GET, path).send().await.unwrap().status();
     assert_eq!(status("/livez").await, StatusCode::OK);
     assert_eq!(status("/readyz").await, StatusCode::SERVICE_UNAVAILABLE);
@@ -101,7 +101,7 @@ async fn a_frozen_database_holds_nobody_up_and_nothing_piles_up() {
     proxy.freeze();
     let burst = async || {
         let cookie = session.cookie();
-        let answers = (0..60).map(|_| async { timed(IN_TIME, app.exchange(&cookie)).await });
+        let answers = (0..60).map(|_| async { timed(IN_TIME, app.exchange_for("strict", &cookie)).await });
         for answer in join_all(answers).await {
             assert_undecided(answer).await;
         }
@@ -132,7 +132,7 @@ async fn connections_that_a_firewall_has_forgotten_are_replaced_all_together() {
     // Slow answers make the pool grow to its full size.
     proxy.delay(Duration::from_millis(20));
     let cookie = session.cookie();
-    join_all((0..8).map(|_| app.exchange(&cookie))).await;
+    join_all((0..8).map(|_| app.public(Method::GET, "/session").header("cookie", &cookie).send())).await;
     proxy.delay(Duration::ZERO);
     assert!(app.state.lookups.pool_status().size >= 6, "{:?}", app.state.lookups.pool_status());
     // They have rested for longer than a statement may take.
@@ -148,7 +148,7 @@ async fn a_slow_database_is_given_up_and_answers_stay_with_their_questions() {
     let sessions = [app.given_session("alice").await, app.given_session("bob").await];
     proxy.delay(Duration::from_millis(600));
     for session in &sessions {
-        assert_undecided(timed(IN_TIME, app.exchange(&session.cookie())).await).await;
+        assert_undecided(timed(IN_TIME, app.exchange_for("strict", &session.cookie())).await).await;
     }
     proxy.delay(Duration::ZERO);
     for (session, subject) in sessions.iter().zip(["alice", "bob"]).cycle().take(20) {
@@ -174,11 +174,11 @@ async fn a_server_that_takes_no_more_writes_is_not_asked_either() {
     app.database.execute(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", app.database.name)).await;
 
     eventually("no token is given on the word of a demoted server", async || {
-        let response = app.exchange(&session.cookie()).await;
+        let response = app.exchange_for("strict", &session.cookie()).await;
         (response.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(())
     })
     .await;
-    assert_undecided(app.exchange(&session.cookie()).await).await;
+    assert_undecided(app.exchange_for("strict", &session.cookie()).await).await;
     eventually("readiness says no", async || {
         let ready = app.anonymous_admin(Method::GET, "/readyz").send().await.unwrap();
         (ready.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(())
@@ -203,7 +203,7 @@ async fn a_stop_without_the_database_ends_in_time() {
         let mut serving = Serving::start(file.path()).await;
         let cookie = started(&serving, file.path()).await;
         let exchange = async || {
-            let url = format!("http://{}/exchange", serving.gateway);
+            let url = format!("http://{}/exchange/strict", serving.gateway);
             Client::builder().no_proxy().build().unwrap().get(url).header("cookie", &cookie).send().await
         };
         // A use that is still to be written, and a request in flight.
@@ -250,7 +250,7 @@ async fn out_of_file_descriptors_it_survives_and_recovers() {
     for _ in 0..100 {
         burst.push(TcpStream::connect(&serving.gateway).await.unwrap());
     }
-    let url = format!("http://{}/exchange", serving.gateway);
+    let url = format!("http://{}/exchange/strict", serving.gateway);
     let exchange = async || {
         let client = Client::builder().no_proxy().timeout(Duration::from_millis(300)).build().unwrap();
         client.get(&url).header("cookie", &cookie).send().await

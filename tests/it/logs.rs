@@ -293,7 +293,7 @@ async fn lose_the_database(life: &mut Life, session: &Held, secret: &str) {
     // Sessions are trusted without the database for a moment at most; then it cannot be decided.
     tokio::time::timeout(Duration::from_secs(10), async {
         loop {
-            let request = life.request("gateway", "GET", "/exchange/orders").header("cookie", session.cookie());
+            let request = life.request("gateway", "GET", "/exchange/strict").header("cookie", session.cookie());
             if request.header("x-request-id", WAITING).send().await.unwrap().status() == 503 {
                 break;
             }
@@ -303,7 +303,7 @@ async fn lose_the_database(life: &mut Life, session: &Held, secret: &str) {
     .unwrap();
     let request = life.request("public", "GET", "/session").header("cookie", session.cookie());
     life.refused(request, refusal("public", "GET", "/session", 503, "unavailable")).await;
-    let request = life.request("gateway", "GET", "/exchange/orders").header("cookie", session.cookie());
+    let request = life.request("gateway", "GET", "/exchange/strict").header("cookie", session.cookie());
     life.refused(request, on("gateway", "GET", "/exchange/{audience}", 503)).await;
     let request = life.request("admin", "GET", "/admin/sessions?subject=canary-query").bearer_auth(secret);
     life.refused(request, refusal("admin", "GET", "/admin/sessions", 503, "unavailable")).await;

@@ -26,11 +26,11 @@ async fn connections_killed_between_two_requests_are_not_noticed() {
     let cookie = session.cookie();
     for _ in 0..20 {
         // Several connections, which then end one after the other while they are taken.
-        for response in join_all((0..8).map(|_| app.exchange(&cookie))).await {
+        for response in join_all((0..8).map(|_| app.exchange_for("strict", &cookie))).await {
             assert_eq!(response.status(), StatusCode::OK);
         }
         app.database.terminate_connections().await;
-        assert_eq!(app.exchange(&cookie).await.status(), StatusCode::OK);
+        assert_eq!(app.exchange_for("strict", &cookie).await.status(), StatusCode::OK);
     }
 }
 
@@ -48,7 +48,7 @@ async fn a_connection_killed_in_the_middle_of_a_read_is_not_noticed() {
         eventually("the read is tried again", async || (app.database.blocked(FIND).await != first).then_some(())).await;
         lock.rollback().await.unwrap();
     };
-    let (response, ()) = tokio::join!(app.exchange(&cookie), meddling);
+    let (response, ()) = tokio::join!(app.exchange_for("strict", &cookie), meddling);
     assert_eq!(response.status(), StatusCode::OK);
 }
 
@@ -70,7 +70,7 @@ async fn a_locked_table_is_a_503_in_time_and_does_not_pile_up_at_the_server() {
     let cookie = session.cookie();
     for _ in 0..3 {
         let clock = SystemClock::new();
-        for response in join_all((0..20).map(|_| app.exchange(&cookie))).await {
+        for response in join_all((0..20).map(|_| app.exchange_for("strict", &cookie))).await {
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()["retry-after"], "1");
         }
@@ -83,7 +83,7 @@ async fn a_locked_table_is_a_503_in_time_and_does_not_pile_up_at_the_server() {
     lock.rollback().await.unwrap();
     let clock = SystemClock::new();
     eventually("tokens are given again", async || {
-        (app.exchange(&cookie).await.status() == StatusCode::OK).then_some(())
+        (app.exchange_for("strict", &cookie).await.status() == StatusCode::OK).then_some(())
     })
     .await;
     assert!(clock.monotonic() < Duration::from_secs(2), "{:?}", clock.monotonic());
@@ -107,7 +107,7 @@ async fn an_abandoned_statement_keeps_its_connection_from_everyone_else() {
     lock.batch_execute("LOCK TABLE session IN ACCESS EXCLUSIVE MODE").await.unwrap();
 
     // One is given up by the service's own limit.
-    assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(app.exchange_for("strict", &session.cookie()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
     let abandoned = app.database.blocked(FIND).await;
     let clock = SystemClock::new();
     for _ in 0..8 {
@@ -126,7 +126,7 @@ async fn an_abandoned_statement_keeps_its_connection_from_everyone_else() {
     let same = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {abandoned}");
     assert_eq!(app.database.count(&same).await, 1);
     for _ in 0..8 {
-        assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::OK);
+        assert_eq!(app.exchange_for("strict", &session.cookie()).await.status(), StatusCode::OK);
     }
 }
 
@@ -146,7 +146,7 @@ async fn clients_that_hang_up_in_the_middle_take_no_connection_with_them() {
         let mut clients = Vec::new();
         for _ in 0..4 {
             let mut stream = TcpStream::connect(app.addresses.gateway).await.unwrap();
-            let request = format!("GET /exchange HTTP/1.1\r\nhost: a\r\ncookie: {}\r\n\r\n", session.cookie());
+            let request = format!("GET /exchange/strict HTTP/1.1\r\nhost: a\r\ncookie: {}\r\n\r\n", session.cookie());
             stream.write_all(request.as_bytes()).await.unwrap();
             clients.push(stream);
         }
@@ -167,7 +167,7 @@ async fn clients_that_hang_up_in_the_middle_take_no_connection_with_them() {
         })
         .await;
         assert_eq!(app.database.count(pids).await, before, "connections were thrown away");
-        assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::OK);
+        assert_eq!(app.exchange_for("strict", &session.cookie()).await.status(), StatusCode::OK);
     }
 }
 
@@ -184,7 +184,7 @@ async fn cut_at_any_byte_an_answer_never_reaches_another_request() {
         let exchanges = sessions.iter().zip(["alice", "bob"]).cycle().take(4).map(|(session, subject)| {
             let (app, cookie) = (&app, session.cookie());
             async move {
-                let response = app.exchange(&cookie).await;
+                let response = app.exchange_for("strict", &cookie).await;
                 match response.status() {
                     StatusCode::OK => assert_eq!(payload(&bearer(&response))["sub"], subject),
                     status => assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE),
@@ -195,7 +195,11 @@ async fn cut_at_any_byte_an_answer_never_reaches_another_request() {
         cut += usize::from(proxy.was_cut());
         proxy.cut_after(i64::MAX);
         for session in &sessions {
-            assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::OK, "after {bytes} bytes");
+            assert_eq!(
+                app.exchange_for("strict", &session.cookie()).await.status(),
+                StatusCode::OK,
+                "after {bytes} bytes"
+            );
         }
     }
     assert!(cut > 60, "hardly anything was cut: {cut}");
@@ -208,10 +212,10 @@ async fn a_statement_prepared_before_the_schema_changed_is_prepared_again() {
     let cookie = session.cookie();
     for length in 100..110 {
         // Every connection of the pool knows the statement by then.
-        for response in join_all((0..8).map(|_| app.exchange(&cookie))).await {
+        for response in join_all((0..8).map(|_| app.exchange_for("strict", &cookie))).await {
             assert_eq!(response.status(), StatusCode::OK);
         }
-        app.database.execute(&format!("ALTER TABLE session ALTER COLUMN acr TYPE varchar({length})")).await;
+        app.database.execute(&format!("ALTER TABLE session ALTER COLUMN device TYPE varchar({length})")).await;
     }
     let path = format!("/admin/sessions/{}", session.id);
     assert_eq!(app.admin(Method::DELETE, &path).send().await.unwrap().status(), StatusCode::OK);

@@ -125,6 +125,7 @@ fn refused(error: &ExchangeError) -> HttpResponse {
         }
         ExchangeError::TimedOut
         | ExchangeError::Storage(_)
+        | ExchangeError::NotRead(_)
         | ExchangeError::NoSigner(_)
         | ExchangeError::Sign(_)
         | ExchangeError::Random(_) => {

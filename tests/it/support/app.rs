@@ -8,7 +8,7 @@ use ephemint::{
     config::Config,
     domain::client::Scope,
     http::state::AppState,
-    service::activity::Activity,
+    service::{activity::Activity, revocation_follower::RevocationFollower},
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -29,6 +29,8 @@ pub(crate) struct TestApp {
     pub(crate) state: AppState,
     /// Last-seen times on their way to the database.
     pub(crate) activity: Arc<Activity>,
+    /// Keeps what is in memory believable.
+    pub(crate) follower: Arc<RevocationFollower>,
     /// A credential that may do everything.
     pub(crate) secret: String,
     pub(crate) http: Client,
@@ -76,6 +78,7 @@ impl TestApp {
         let addresses = application.addresses();
         let state = application.state().clone();
         let activity = Arc::clone(&application.services().activity);
+        let follower = Arc::clone(&application.services().follower);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(application.run(async {
             // Dropped or sent: either way the test is over.
@@ -95,6 +98,7 @@ impl TestApp {
             addresses,
             state,
             activity,
+            follower,
             secret: secret.expose(),
             http,
             stop: Some(stop),
@@ -106,6 +110,11 @@ impl TestApp {
     pub(crate) async fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.state.keys.step().await.unwrap();
+    }
+
+    /// The present in whole seconds since 1970.
+    pub(crate) fn clock_seconds(&self) -> i64 {
+        self.clock.now().unix_timestamp()
     }
 
     /// Stops the service the way a signal would, and waits until it has gone.
@@ -212,6 +221,9 @@ pub(crate) fn settings(url: &str, more: &str) -> String {
         [[audience]]
         name = "legacy"
         algorithm = "RS256"
+        [[audience]]
+        name = "strict"
+        consistency = "strict"
         [[audience]]
         name = "closed"
         enabled = false
