@@ -13,6 +13,7 @@ use crate::{
     service::{
         activity::Activity,
         clients::Clients,
+        events::Events,
         exchange::{Exchange, IssuerRules},
         keys::{KeyRules, Keys, KeysError},
         sessions::{SessionRules, Sessions},
@@ -105,6 +106,8 @@ pub struct Services {
     pub vault: Arc<Vault>,
     /// Last-seen times on their way to the database.
     pub activity: Arc<Activity>,
+    /// Where security events go.
+    pub events: Arc<Events>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
     /// The signing keys.
@@ -155,6 +158,7 @@ impl Services {
             absolute_timeout: config.session.absolute_timeout,
             revocation_bound: config.exchange.max_staleness.max(config.exchange.timeout),
         };
+        let events = Arc::new(Events::default());
         let sessions = Arc::new(Sessions::new(
             store,
             Arc::clone(&vault),
@@ -193,7 +197,20 @@ impl Services {
             Arc::clone(&clock),
             metrics.clone(),
         ));
-        Ok(Self { clock, metrics, lookups, database, vault, activity, sessions, keys, clients, exchange, issuer })
+        Ok(Self {
+            clock,
+            metrics,
+            lookups,
+            database,
+            vault,
+            activity,
+            events,
+            sessions,
+            keys,
+            clients,
+            exchange,
+            issuer,
+        })
     }
 
     /// Refuses a database that is older than this program.

@@ -8,6 +8,7 @@
 //! - [`access_token`]: the exact claim set of a token.
 //! - [`signing_key`]: a key's states, decided by its dates.
 //! - [`client`]: service credentials and their scopes.
+//! - [`event`]: security events, and what is told of them.
 //! - [`instant`]: how an instant is written.
 //! - [`strict_json`]: JSON in which nothing is ambiguous.
 
@@ -15,6 +16,7 @@ pub mod access_token;
 pub mod audience;
 pub mod client;
 pub mod cookie_header;
+pub mod event;
 pub mod instant;
 pub mod session;
 pub mod session_token;
