@@ -8,8 +8,10 @@ use crate::{
     crypto::{
         error::CryptoError,
         master_key::{MasterKey, Vault},
+        webhook_key::WebhookKey,
     },
     domain::access_token::{MAX_TOKEN_LENGTH, longest_token},
+    outbound::webhook::{Receiver, SetupError},
     service::{
         activity::Activity,
         clients::Clients,
@@ -17,10 +19,12 @@ use crate::{
         exchange::{Exchange, IssuerRules},
         keys::{KeyRules, Keys, KeysError},
         sessions::{SessionRules, Sessions},
+        webhook::{Webhook, WebhookRules},
     },
     storage::{
         clients::ClientStore,
         error::StorageError,
+        hook_deliveries::HookDeliveryStore,
         migrate::{self, MigrateError, Migrated},
         pool::{Pool, PoolOptions, PoolSetupError},
         run::Database,
@@ -70,6 +74,9 @@ pub enum ServicesError {
         #[source]
         source: StorageError,
     },
+    /// The webhook's receiver cannot be reached in any way.
+    #[error("hooks.url cannot be used")]
+    Webhook(#[from] SetupError),
     /// No keys could be derived.
     #[error("secrets.master_key cannot be used")]
     MasterKey(#[from] CryptoError),
@@ -158,7 +165,8 @@ impl Services {
             absolute_timeout: config.session.absolute_timeout,
             revocation_bound: config.exchange.max_staleness.max(config.exchange.timeout),
         };
-        let events = Arc::new(Events::default());
+        let webhook = webhook(config, &database, &clock, &metrics)?;
+        let events = Arc::new(Events::new(webhook));
         let sessions = Arc::new(Sessions::new(
             store,
             Arc::clone(&vault),
@@ -262,6 +270,25 @@ pub async fn migrate(config: &Config) -> Result<Migrated, ServicesError> {
         tracing::info!(migration = applied, "migration applied");
     }
     Ok(migrated)
+}
+
+/// The webhook, where one is configured.
+fn webhook(
+    config: &Config,
+    database: &Database,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Option<Arc<Webhook>>, SetupError> {
+    let Some(receiver) = &config.hooks.receiver else { return Ok(None) };
+    let rules = WebhookRules {
+        events: config.hooks.events.iter().copied().collect(),
+        max_attempts: config.hooks.max_attempts,
+        max_pending: config.hooks.max_pending,
+    };
+    let keys = receiver.secrets.iter().map(|secret| WebhookKey::new(secret.expose())).collect();
+    let receiver = Receiver::new(&receiver.url, config.hooks.timeout)?;
+    let store = HookDeliveryStore::new(database.clone());
+    Ok(Some(Arc::new(Webhook::new(store, receiver, keys, rules, Arc::clone(clock), metrics.clone()))))
 }
 
 /// The keys derived from the configured master keys.

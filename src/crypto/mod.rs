@@ -6,6 +6,7 @@
 //! - [`verifier`]: the one place where a presented access token is read.
 //! - [`token_refused`]: why it was refused.
 //! - [`fingerprint`]: digests of what is public.
+//! - [`webhook_key`]: signs what is posted to others.
 //! - [`error`]: everything else that can fail here.
 //!
 //! The digests of session tokens and client secrets are methods of the vault. josekit frames headers, payloads and
@@ -26,6 +27,7 @@ pub mod signing_key;
 pub mod token_refused;
 pub mod verifier;
 mod verifying_key;
+pub mod webhook_key;
 
 #[cfg(test)]
 mod tests;

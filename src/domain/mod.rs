@@ -9,6 +9,7 @@
 //! - [`signing_key`]: a key's states, decided by its dates.
 //! - [`client`]: service credentials and their scopes.
 //! - [`event`]: security events, and what is told of them.
+//! - [`retry`]: when something that failed is tried again.
 //! - [`instant`]: how an instant is written.
 //! - [`strict_json`]: JSON in which nothing is ambiguous.
 
@@ -18,6 +19,7 @@ pub mod client;
 pub mod cookie_header;
 pub mod event;
 pub mod instant;
+pub mod retry;
 pub mod session;
 pub mod session_token;
 pub mod signing_key;

@@ -11,3 +11,4 @@ mod key_rotation;
 mod key_rules;
 pub mod keys;
 pub mod sessions;
+pub mod webhook;

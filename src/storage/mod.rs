@@ -5,12 +5,13 @@
 //!
 //! - [`url`], `tls`, [`pool`]: how the database is reached, every wait bounded.
 //! - [`migrate`]: the schema.
-//! - [`sessions`], [`signing_keys`], [`clients`]: the stores.
+//! - [`sessions`], [`signing_keys`], [`clients`], [`hook_deliveries`]: the stores.
 
 mod at_home;
 pub mod clients;
 mod connection_string;
 pub mod error;
+pub mod hook_deliveries;
 mod loan;
 pub mod migrate;
 pub mod pool;
