@@ -157,6 +157,11 @@ impl Services {
             idle,
             absolute_timeout: config.session.absolute_timeout,
             revocation_bound: config.exchange.max_staleness.max(config.exchange.timeout),
+            max_per_subject: config.session.max_per_subject,
+            renewal_grace: config.session.renewal_grace,
+            on_token_reuse: config.session.on_token_reuse,
+            unusual_activity: config.session.unusual_activity,
+            address_precision: config.session.address_precision,
         };
         let events = Arc::new(Events::default());
         let sessions = Arc::new(Sessions::new(
@@ -165,6 +170,7 @@ impl Services {
             Arc::clone(&clock),
             rules,
             Arc::clone(&activity),
+            Arc::clone(&events),
             metrics.clone(),
         ));
         let keys = Arc::new(Keys::new(
