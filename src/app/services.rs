@@ -164,6 +164,11 @@ impl Services {
             idle,
             absolute_timeout: config.session.absolute_timeout,
             revocation_bound: config.exchange.max_staleness.max(config.exchange.timeout),
+            max_per_subject: config.session.max_per_subject,
+            renewal_grace: config.session.renewal_grace,
+            on_token_reuse: config.session.on_token_reuse,
+            unusual_activity: config.session.unusual_activity,
+            address_precision: config.session.address_precision,
         };
         let webhook = webhook(config, &database, &clock, &metrics)?;
         let events = Arc::new(Events::new(webhook));
@@ -173,6 +178,7 @@ impl Services {
             Arc::clone(&clock),
             rules,
             Arc::clone(&activity),
+            Arc::clone(&events),
             metrics.clone(),
         ));
         let keys = Arc::new(Keys::new(
