@@ -6,6 +6,7 @@
 //! - [`verifier`]: the one place where a presented access token is read.
 //! - [`token_refused`]: why it was refused.
 //! - [`fingerprint`]: digests of what is public.
+//! - [`passwords`]: Argon2id, the only form in which a password is kept.
 //! - [`webhook_key`]: signs what is posted to others.
 //! - [`error`]: everything else that can fail here.
 //!
@@ -20,6 +21,7 @@ mod header;
 mod jwk;
 mod low_s;
 pub mod master_key;
+pub mod passwords;
 mod rsa_public_der;
 pub mod sealed;
 mod signer;
