@@ -37,8 +37,15 @@ BEGIN
 END $$;
 
 CREATE TRIGGER session_changed
-    AFTER UPDATE OF session_id, token_digest, subject, auth_time, expires_at, revoked_at, subject_epoch, global_epoch, amr, acr, claims
-    ON session FOR EACH ROW EXECUTE FUNCTION log_session_change();
+    AFTER UPDATE OF session_id, token_digest, subject, auth_time, expires_at, revoked_at, reauthenticate_since, subject_epoch,
+                    global_epoch, amr, acr, claims
+    ON session FOR EACH ROW
+    WHEN ((OLD.session_id, OLD.token_digest, OLD.subject, OLD.auth_time, OLD.expires_at, OLD.revoked_at, OLD.reauthenticate_since,
+           OLD.subject_epoch, OLD.global_epoch, OLD.amr, OLD.acr, OLD.claims)
+          IS DISTINCT FROM
+          (NEW.session_id, NEW.token_digest, NEW.subject, NEW.auth_time, NEW.expires_at, NEW.revoked_at, NEW.reauthenticate_since,
+           NEW.subject_epoch, NEW.global_epoch, NEW.amr, NEW.acr, NEW.claims))
+    EXECUTE FUNCTION log_session_change();
 CREATE TRIGGER session_deleted
     AFTER DELETE ON session FOR EACH ROW WHEN (OLD.revoked_at IS NULL) EXECUTE FUNCTION log_session_change();
 CREATE TRIGGER sessions_truncated

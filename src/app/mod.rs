@@ -244,7 +244,6 @@ fn limits(http: &HttpConfig, shutdown_timeout: Duration, workers: usize, max_con
 }
 
 fn state(config: &Config, services: &Services, drain: &Drain) -> AppState {
-    let absolute = config.session.absolute_timeout.as_secs();
     AppState::new(Shared {
         clock: Arc::clone(&services.clock),
         metrics: services.metrics.clone(),
@@ -254,13 +253,14 @@ fn state(config: &Config, services: &Services, drain: &Drain) -> AppState {
         exchange: Arc::clone(&services.exchange),
         keys: Arc::clone(&services.keys),
         clients: Arc::clone(&services.clients),
+        accounts: Arc::clone(&services.accounts),
         issuer: services.issuer.clone(),
         algorithms: services.keys.rules().algorithms.clone(),
         origin: config.public.origin.as_str().to_owned(),
         cookie: CookieRules {
             name: config.session.cookie_name.clone(),
             same_site: config.session.same_site.as_str(),
-            max_age_seconds: config.session.persistent.then_some(absolute),
+            persistent: config.session.persistent,
         },
         limits: RequestLimits {
             max_head: config.http.max_head,

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::{
     key_ring::{KeyRing, NoSigner},
-    live_sessions::{LiveSessions, Source},
+    live_sessions::{LiveError, LiveSessions, Source},
     session_cache::CachedSession,
     session_loader::LoadError,
     sessions::{AuthenticateError, RefusalReason},
@@ -261,9 +261,12 @@ impl Exchange {
         let consistency = audience.map_or(Consistency::Bounded, |audience| audience.policy.consistency);
         let (cached, found) = match self.sessions.authenticate(presented, consistency).await {
             Ok(found) => found,
-            Err(AuthenticateError::Refused(reason, id)) => return Err(ExchangeError::Unauthenticated(reason, id)),
-            Err(AuthenticateError::Unavailable(error)) => return Err(ExchangeError::Storage(error)),
-            Err(AuthenticateError::NotRead(error)) => return Err(ExchangeError::NotRead(error)),
+            Err(LiveError::NotRead(error)) => return Err(ExchangeError::NotRead(error)),
+            Err(LiveError::Former(AuthenticateError::Refused(reason, id)) | LiveError::Refused(reason, id)) => {
+                return Err(ExchangeError::Unauthenticated(reason, id));
+            }
+            Err(LiveError::Former(AuthenticateError::Unavailable(error))) => return Err(ExchangeError::Storage(error)),
+            Err(LiveError::Former(AuthenticateError::Random(error))) => return Err(ExchangeError::Random(error)),
         };
         *source = Some(if found == Source::Cache { SESSION_CACHE } else { DATABASE });
         let session = cached.session();

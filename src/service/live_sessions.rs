@@ -6,8 +6,8 @@ use super::{
     activity::Activity,
     freshness::Freshness,
     session_cache::CachedSession,
-    session_loader::{Joining, LoadError, SessionLoader},
-    sessions::{AuthenticateError, RefusalReason, parse},
+    session_loader::{Joining, LoadError, Owner, SessionLoader},
+    sessions::{AuthenticateError, RefusalReason, Sessions, parse},
 };
 use crate::{
     clock::Clock,
@@ -15,7 +15,7 @@ use crate::{
     domain::{
         audience::Consistency,
         cookie_header::Presented,
-        session::{IdleRule, SessionStatus},
+        session::{IdleRule, SessionId, SessionStatus},
     },
     telemetry::metrics::Metrics,
 };
@@ -29,9 +29,24 @@ pub enum Source {
     Database,
 }
 
+/// Why there is no live session.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// The token is of no use. The session's id is known where a row was found, for the log alone.
+    #[error("no live session")]
+    Refused(RefusalReason, Option<SessionId>),
+    /// It could not be decided.
+    #[error(transparent)]
+    NotRead(#[from] LoadError),
+    /// The token is a former one, and of no use or undecided.
+    #[error(transparent)]
+    Former(#[from] AuthenticateError),
+}
+
 /// Finds live sessions for exchanges.
 #[derive(Debug)]
 pub struct LiveSessions {
+    sessions: Arc<Sessions>,
     loader: Arc<SessionLoader>,
     freshness: Arc<Freshness>,
     vault: Arc<Vault>,
@@ -45,15 +60,16 @@ impl LiveSessions {
     /// Wires the service.
     #[must_use]
     pub fn new(
+        sessions: Arc<Sessions>,
         loader: Arc<SessionLoader>,
         freshness: Arc<Freshness>,
         vault: Arc<Vault>,
         clock: Arc<dyn Clock>,
-        idle: IdleRule,
         activity: Arc<Activity>,
         metrics: Metrics,
     ) -> Self {
-        Self { loader, freshness, vault, clock, idle, activity, metrics }
+        let idle = sessions.rules().idle;
+        Self { sessions, loader, freshness, vault, clock, idle, activity, metrics }
     }
 
     /// Whether what is kept in memory may be believed now.
@@ -65,13 +81,13 @@ impl LiveSessions {
     /// The live session of a presented token, now noted as used.
     ///
     /// # Errors
-    /// [`AuthenticateError`], as `Sessions::authenticate` gives it.
+    /// [`LiveError`].
     pub async fn authenticate(
         &self,
         presented: Presented<'_>,
         consistency: Consistency,
-    ) -> Result<(Arc<CachedSession>, Source), AuthenticateError> {
-        let token = parse(presented).map_err(|reason| AuthenticateError::Refused(reason, None))?;
+    ) -> Result<(Arc<CachedSession>, Source), LiveError> {
+        let token = parse(presented).map_err(|reason| LiveError::Refused(reason, None))?;
         let digest = self.vault.session_token_digest(&token);
         let memory = consistency == Consistency::Bounded && self.may_use_memory();
         if memory {
@@ -88,30 +104,31 @@ impl LiveSessions {
         let digests = self.vault.session_token_digests(&token);
         let joining = if memory { Joining::Allowed } else { Joining::Forbidden };
         let mut found = self.loader.load(digests.clone(), joining).await?;
-        if found.joined && !found.session.as_ref().is_some_and(|session| self.still_holds(session)) {
+        let believable = |owner: &Owner| matches!(owner, Owner::Session(session) if self.still_holds(session));
+        if found.joined && !believable(&found.owner) {
             // The reading that was joined began before something ended, or before the session was there.
             found = self.loader.load(digests, Joining::Forbidden).await?;
         }
-        let session = found.session.ok_or(AuthenticateError::Refused(RefusalReason::Unknown, None))?;
-        let refused = |reason| Err(AuthenticateError::Refused(reason, Some(session.session().id)));
-        match session.status(self.clock.now(), self.idle) {
-            SessionStatus::Active => {}
-            SessionStatus::Revoked => return refused(RefusalReason::Revoked),
-            SessionStatus::SubjectDisabled => return refused(RefusalReason::SubjectDisabled),
-            SessionStatus::Expired => return refused(RefusalReason::Expired),
-            SessionStatus::Idle => return refused(RefusalReason::Idle),
+        let session = match found.owner {
+            Owner::Session(session) => session,
+            Owner::Former => return self.of_a_former_token(presented).await,
+            Owner::Nobody => return Err(LiveError::Refused(RefusalReason::Unknown, None)),
+        };
+        if let Some(reason) = RefusalReason::of(session.status(self.clock.now(), self.idle)) {
+            return Err(LiveError::Refused(reason, Some(session.session().id)));
         }
         self.activity.note_cached(&session, self.clock.now());
         Ok((session, Source::Database))
     }
 
+    /// Some seconds after a renewal the former token still stands for the session. It is not kept in memory.
+    async fn of_a_former_token(&self, presented: Presented<'_>) -> Result<(Arc<CachedSession>, Source), LiveError> {
+        let (generation, read_at) = (self.freshness.generation(), self.clock.monotonic());
+        let session = self.sessions.authenticate(presented).await?;
+        Ok((Arc::new(CachedSession::new(session, generation, read_at)), Source::Database))
+    }
+
     fn still_holds(&self, cached: &CachedSession) -> bool {
         cached.holds(&self.freshness, self.clock.monotonic())
-    }
-}
-
-impl From<LoadError> for AuthenticateError {
-    fn from(error: LoadError) -> Self {
-        Self::NotRead(error)
     }
 }

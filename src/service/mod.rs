@@ -2,8 +2,10 @@
 //!
 //! Services read the clock once per operation and pass `now` down. They know nothing of HTTP.
 
+pub mod accounts;
 pub mod activity;
 pub mod clients;
+pub mod events;
 pub mod exchange;
 pub mod freshness;
 pub mod key_ring;
@@ -11,8 +13,11 @@ mod key_rotation;
 mod key_rules;
 pub mod keys;
 pub mod live_sessions;
+mod login_throttle;
+pub mod password_pool;
 pub mod revocation_follower;
 pub mod session_cache;
 pub mod session_loader;
 pub mod sessions;
 pub mod token_cache;
+pub mod webhook;

@@ -38,9 +38,11 @@ impl CachedSession {
     /// What a reading found that began at `read_at`, after `generation` was noted.
     #[must_use]
     pub fn new(mut session: Session, generation: Generation, read_at: Duration) -> Self {
-        // For people's eyes only; an exchange needs neither.
+        // For people's eyes and the watch for unusual activity; an exchange needs none of it.
         session.device = None;
         session.ip = None;
+        session.user_agent = None;
+        session.network = None;
         let last_seen = microseconds(session.last_seen_at);
         Self {
             session,

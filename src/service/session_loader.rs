@@ -4,7 +4,7 @@
 //! meanwhile waits for the next round. So the number of statements is bounded by the lanes, however many requests there are.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::session_token::SessionTokenDigest,
+    domain::{session::Session, session_token::SessionTokenDigest},
     storage::{error::StorageError, sessions::SessionStore},
     telemetry::error_chain::ErrorChain,
 };
@@ -53,13 +53,24 @@ pub enum Joining {
     Forbidden,
 }
 
-type Loaded = Result<Option<Arc<CachedSession>>, LoadError>;
+/// Whose a token is.
+#[derive(Debug, Clone)]
+pub enum Owner {
+    /// A session has it now, alive or not.
+    Session(Arc<CachedSession>),
+    /// A session had it before.
+    Former,
+    /// No session has or had it.
+    Nobody,
+}
+
+type Loaded = Result<Owner, LoadError>;
 
 /// What a reading found, and whether it began before it was asked for.
 #[derive(Debug)]
 pub struct Found {
-    /// The session, alive or not; nothing where no session has the token.
-    pub session: Option<Arc<CachedSession>>,
+    /// Whose the token is.
+    pub owner: Owner,
     /// Whether somebody else's reading was joined.
     pub joined: bool,
 }
@@ -120,7 +131,7 @@ impl SessionLoader {
         &self.cache
     }
 
-    /// Reads the session of a token, alive or not; nothing where no session has it.
+    /// Finds out whose a token is.
     ///
     /// `digests` are all under which it may be stored, the current one first.
     ///
@@ -131,7 +142,7 @@ impl SessionLoader {
         digests: Vec<SessionTokenDigest>,
         joining: Joining,
     ) -> Result<Found, LoadError> {
-        let Some(&current) = digests.first() else { return Ok(Found { session: None, joined: false }) };
+        let Some(&current) = digests.first() else { return Ok(Found { owner: Owner::Nobody, joined: false }) };
         let mut joined = false;
         let (answer, answered) = oneshot::channel();
         {
@@ -156,8 +167,8 @@ impl SessionLoader {
                 }
             }
         }
-        let session = answered.await.unwrap_or(Err(LoadError::Interrupted))?;
-        Ok(Found { session, joined })
+        let owner = answered.await.unwrap_or(Err(LoadError::Interrupted))?;
+        Ok(Found { owner, joined })
     }
 
     async fn lane(self: Arc<Self>) {
@@ -166,14 +177,10 @@ impl SessionLoader {
             let generation = self.freshness.generation();
             let read_at = self.clock.monotonic();
             let digests: Vec<_> = round.iter().flat_map(|(_, digests)| digests.iter().copied()).collect();
-            let result = self.store.find_by_token_digests(&digests).await.map_err(Arc::new);
-            let mut found = HashMap::new();
-            let failed = match result {
-                Ok(rows) => {
-                    found.extend(rows.into_iter().map(|row| (row.stored_digest, row.session)));
-                    None
-                }
-                Err(error) => Some(error),
+            let read = self.read(&digests).await.map_err(Arc::new);
+            let (mut found, former, failed) = match read {
+                Ok((found, former)) => (found, former, None),
+                Err(error) => (HashMap::new(), HashSet::new(), Some(error)),
             };
             for (current, digests) in round {
                 let row = digests.iter().find_map(|digest| Some((*digest, found.remove(digest.as_ref())?)));
@@ -182,11 +189,13 @@ impl SessionLoader {
                     (Some(error), _) => Err(LoadError::Storage(Arc::clone(error))),
                     (None, Some((_, mut session))) => {
                         self.activity.refresh(&mut session);
-                        Ok(Some(self.cache.take(current, CachedSession::new(session, generation, read_at))))
+                        let read = CachedSession::new(session, generation, read_at);
+                        Ok(Owner::Session(self.cache.take(current, read)))
                     }
                     (None, None) => {
                         self.cache.forget(&current);
-                        Ok(None)
+                        let was = digests.iter().any(|digest| former.contains(digest.as_ref()));
+                        Ok(if was { Owner::Former } else { Owner::Nobody })
                     }
                 };
                 for waiting in self.queue().running.remove(&current).into_iter().flatten() {
@@ -203,6 +212,18 @@ impl SessionLoader {
                 }
             }
         }
+    }
+
+    /// The sessions that have these tokens now, by digest; and the digests of the others that a session had before.
+    async fn read(
+        &self,
+        digests: &[SessionTokenDigest],
+    ) -> Result<(HashMap<Vec<u8>, Session>, HashSet<Vec<u8>>), StorageError> {
+        let rows = self.store.find_by_token_digests(digests).await?;
+        let found: HashMap<_, _> = rows.into_iter().map(|row| (row.stored_digest, row.session)).collect();
+        let others: Vec<_> = digests.iter().filter(|digest| !found.contains_key(digest.as_ref())).copied().collect();
+        let former = if others.is_empty() { Vec::new() } else { self.store.former_among(&others).await? };
+        Ok((found, former.into_iter().collect()))
     }
 
     /// Takes what is wanted and not being read already; ends the lane where there is nothing.

@@ -23,7 +23,7 @@ use crate::support::{
     program::{Serving, command, complaint, config_file, run},
 };
 
-const VERSION: i32 = 3;
+const VERSION: i32 = 6;
 
 /// Settings with one audience and thereby one algorithm, because making an RSA key takes its time.
 fn one_algorithm(url: &str, more: &str) -> String {

@@ -8,7 +8,7 @@ use ephemint::{
     config::Config,
     domain::client::Scope,
     http::state::AppState,
-    service::{activity::Activity, revocation_follower::RevocationFollower},
+    service::{activity::Activity, events::Events, revocation_follower::RevocationFollower},
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -31,6 +31,8 @@ pub(crate) struct TestApp {
     pub(crate) activity: Arc<Activity>,
     /// Keeps what is in memory believable.
     pub(crate) follower: Arc<RevocationFollower>,
+    /// Where security events go.
+    pub(crate) events: Arc<Events>,
     /// A credential that may do everything.
     pub(crate) secret: String,
     pub(crate) http: Client,
@@ -79,6 +81,7 @@ impl TestApp {
         let state = application.state().clone();
         let activity = Arc::clone(&application.services().activity);
         let follower = Arc::clone(&application.services().follower);
+        let events = Arc::clone(&application.services().events);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(application.run(async {
             // Dropped or sent: either way the test is over.
@@ -99,6 +102,7 @@ impl TestApp {
             state,
             activity,
             follower,
+            events,
             secret: secret.expose(),
             http,
             stop: Some(stop),
