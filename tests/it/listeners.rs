@@ -84,14 +84,14 @@ async fn readiness_follows_the_database_and_liveness_does_not() {
             let response = app.anonymous_admin(Method::GET, path).send().await.unwrap();
             assert_eq!(response.status(), StatusCode::OK, "{path}");
         }
-        assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(app.exchange_for("strict", &session.cookie()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
 
         let clock = SystemClock::new();
         proxy.reopen();
         for path in ["/readyz", "exchange"] {
             loop {
                 let answer = match path {
-                    "exchange" => app.exchange(&session.cookie()).await,
+                    "exchange" => app.exchange_for("strict", &session.cookie()).await,
                     path => app.anonymous_admin(Method::GET, path).send().await.unwrap(),
                 };
                 let waited = clock.monotonic();

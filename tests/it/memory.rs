@@ -99,7 +99,7 @@ async fn whatever_ends_a_session_ends_it_in_memory_too() {
         "UPDATE global_state SET revocation_epoch = revocation_epoch + 1",
         "UPDATE subject_state SET disabled_at = TIMESTAMPTZ '2026-01-01' WHERE subject = 'alice'",
         "DELETE FROM session WHERE subject = 'bob'",
-        "TRUNCATE session",
+        "TRUNCATE session CASCADE",
     ];
     for end in ends {
         app.database.execute("UPDATE subject_state SET disabled_at = NULL").await;
