@@ -99,3 +99,27 @@ async fn two_hundred_parallel_starts_on_two_replicas_never_exceed_the_limit() {
     let ended = "SELECT count(*) FROM session WHERE revoke_reason = 'limit'";
     assert_eq!(first.database.count(ended).await, 195);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_for_one_subject_leaves_connections_for_everybody_else() {
+    let app =
+        TestApp::spawn_with("[database]\noperations_pool_size = 2\nwait_timeout = '100ms'\nquery_timeout = '20s'")
+            .await;
+    let bob = app.given_session("bob").await;
+    let holder = app.database.client().await;
+    let key = "hashtextextended('alice', 7301993201834102)";
+    holder.batch_execute(&format!("SELECT pg_advisory_lock({key})")).await.unwrap();
+    let burst = (0..50).map(|_| AT_HOME.sign_in(&app, "alice", None));
+    let meanwhile = async {
+        app.database.blocked("session/lock_subject").await;
+        for _ in 0..5 {
+            app.given_session("carol").await;
+        }
+        let path = format!("/admin/sessions/{}", bob.id);
+        assert_eq!(app.admin(Method::DELETE, &path).send().await.unwrap().status(), 200);
+        holder.batch_execute(&format!("SELECT pg_advisory_unlock({key})")).await.unwrap();
+    };
+    let (signed_in, ()) = tokio::join!(join_all(burst), meanwhile);
+    assert_eq!(signed_in.len(), 50);
+    assert_eq!(app.database.count(LIVE).await, 50);
+}

@@ -57,8 +57,7 @@ impl Sessions {
         let now = self.clock.now();
         let token = SessionToken::generate()?;
         let presented = self.presented(&sign_in, now).await?;
-        let change = self.store.begin().await?;
-        change.lock_subject(&sign_in.subject).await?;
+        let (_turn, change) = self.begin_for(&sign_in.subject).await?;
         let new = change.new_to(&sign_in.subject, &sign_in.seen).await?;
         let (own, other) = match presented {
             Some(session) if session.subject == sign_in.subject => (Some(session.id), None),
