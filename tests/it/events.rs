@@ -4,6 +4,7 @@ mod delivery;
 mod message;
 mod process;
 mod receiver;
+mod sources;
 
 use std::net::IpAddr;
 

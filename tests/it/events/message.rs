@@ -17,7 +17,10 @@ use super::{
     receiver::{Arrived, HookReceiver, status},
     subject, unusual_activity, wait_for_outcomes,
 };
-use crate::{support::app::TestApp, tree::file};
+use crate::{
+    support::app::TestApp,
+    tree::{file, files},
+};
 
 const OTHER_SECRET: &str = "whsec_b3RoZXItb3RoZXItb3RoZXItb3RoZXItb3RoZXI=";
 
