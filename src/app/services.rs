@@ -200,7 +200,7 @@ impl Services {
         ));
         let clients =
             Arc::new(Clients::new(ClientStore::new(database.clone()), Arc::clone(&vault), Arc::clone(&clock)));
-        let accounts = Arc::new(accounts(config, &lookups, &database, &vault, &clock, &metrics)?);
+        let accounts = Arc::new(accounts(config, &lookups, &database, &vault, &events, &clock, &metrics)?);
         let issuer = IssuerRules {
             issuer: config.token.issuer.as_str().to_owned(),
             algorithm: config.token.algorithm,
@@ -322,6 +322,7 @@ fn accounts(
     lookups: &Database,
     database: &Database,
     vault: &Arc<Vault>,
+    events: &Arc<Events>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> Result<Accounts, HashError> {
@@ -340,6 +341,7 @@ fn accounts(
         pool,
         vault: Arc::clone(vault),
         words: own_names(config.public.origin.as_str()),
+        events: Arc::clone(events),
         clock: Arc::clone(clock),
         metrics: metrics.clone(),
     }))

@@ -5,6 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use ephemint::domain::{
     cookie_header::Presented,
     device::{AddressPrecision, Seen},
+    password::Password,
     session_token::SessionToken,
 };
 use ephemint::service::sessions::{SignIn, SignedIn};
@@ -105,4 +106,35 @@ async fn a_session_used_from_another_browser_is_told_with_what_follows() {
         "consequence": "reauthenticate",
     });
     assert_eq!((name.as_str(), data), ("unusual_activity", expected));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_change_of_an_account_is_told() {
+    let receiver = HookReceiver::listening();
+    let app = TestApp::spawn_with(&hooks(&receiver, "")).await;
+    let accounts = &app.state.accounts;
+    let password = |text: &str| Password::from(text.to_owned());
+    let subject = Some(subject("user-17"));
+    accounts.add("Alice", subject, password("seven otters juggle marbles")).await.unwrap();
+    assert_eq!(
+        told(&receiver, 1).await,
+        ("account_added".to_owned(), json!({ "subject": "user-17", "account": "alice" }))
+    );
+    accounts.set_password("alice", password("marbles juggle seven herons")).await.unwrap();
+    assert_eq!(told(&receiver, 2).await.0, "password_changed");
+    accounts.disable("alice").await.unwrap();
+    assert_eq!(told(&receiver, 3).await.0, "account_disabled");
+    accounts.enable("alice").await.unwrap();
+    accounts.enable("alice").await.unwrap();
+    assert_eq!(told(&receiver, 4).await.0, "account_enabled");
+    assert!(accounts.disable("nobody").await.is_err());
+    accounts.remove("alice").await.unwrap();
+    assert_eq!(
+        told(&receiver, 5).await,
+        ("account_deleted".to_owned(), json!({ "subject": "user-17", "account": "alice" }))
+    );
+    wait_for_outcomes(&app, "delivered", 5).await;
+    for message in receiver.arrived() {
+        assert!(!message.body.contains("marbles"), "{}", message.body);
+    }
 }
