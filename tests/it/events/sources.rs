@@ -59,6 +59,7 @@ async fn a_sign_in_from_elsewhere_is_told_and_one_from_a_known_device_is_not() {
         "session_id": other.session.id.to_string(),
         "device": other.session.device,
         "address": "192.0.2.7",
+        "changed": "user_agent",
     });
     assert_eq!((name.as_str(), data), ("new_device", expected));
     wait_for_outcomes(&app, "delivered", 1).await;
