@@ -3,7 +3,7 @@
 use std::{fmt, sync::LazyLock};
 
 use super::{
-    admin, audiences, database, exchange, gateway, http, keys, log, login, password, public, secrets, session,
+    admin, audiences, database, exchange, gateway, hooks, http, keys, log, login, password, public, secrets, session,
     shutdown, token,
 };
 
@@ -117,6 +117,7 @@ pub fn settings() -> &'static [SettingDoc] {
             token::SETTINGS,
             exchange::SETTINGS,
             keys::SETTINGS,
+            hooks::SETTINGS,
             log::SETTINGS,
             audiences::SETTINGS,
         ]

@@ -14,6 +14,7 @@
 //! - [`login_throttle`]: what a sign-in attempt is counted under, and what that leads to.
 //! - [`device`]: what a request tells of the device it comes from.
 //! - [`event`]: security events, and what is told of them.
+//! - [`retry`]: when something that failed is tried again.
 //! - [`instant`]: how an instant is written.
 //! - [`strict_json`]: JSON in which nothing is ambiguous.
 
@@ -27,6 +28,7 @@ pub mod event;
 pub mod instant;
 pub mod login_throttle;
 pub mod password;
+pub mod retry;
 pub mod session;
 pub mod session_token;
 pub mod signing_key;
