@@ -16,6 +16,7 @@ mod keys;
 mod layers;
 mod log;
 mod origin;
+mod pages;
 mod public;
 mod reader;
 mod secret;
@@ -40,6 +41,7 @@ pub use self::{
     keys::KeysConfig,
     log::{LogConfig, LogFormat, LogLevel},
     origin::{Issuer, Origin},
+    pages::PagesConfig,
     public::PublicConfig,
     reader::ShownSetting,
     secret::Secret,
@@ -71,6 +73,8 @@ pub struct Config {
     pub secrets: SecretsConfig,
     /// How long sessions live and how browsers carry them.
     pub session: SessionConfig,
+    /// Whose pages people see.
+    pub pages: PagesConfig,
     /// What access tokens are like.
     pub token: TokenConfig,
     /// The core act's limits.
@@ -156,6 +160,7 @@ fn sections(reader: &mut Reader) -> Option<Config> {
     let database = database::read(reader);
     let secrets = secrets::read(reader);
     let session = session::read(reader);
+    let pages = pages::read(reader);
     let token = token::read(reader, public.as_ref().map(|public| &public.origin));
     let exchange = exchange::read(reader);
     let keys = keys::read(reader);
@@ -170,6 +175,7 @@ fn sections(reader: &mut Reader) -> Option<Config> {
         database: database?,
         secrets: secrets?,
         session: session?,
+        pages: pages?,
         token: token.complete()?,
         exchange: exchange?,
         keys: keys?,

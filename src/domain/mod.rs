@@ -3,6 +3,7 @@
 //! - [`session`]: the session, and the one rule that says whether it is alive.
 //! - [`session_token`]: the secret in the cookie, and the digest that is stored.
 //! - [`cookie_header`]: the exact parser that finds the token in a request.
+//! - [`return_to`]: where a browser goes after signing in.
 //! - [`subject`]: whom a session belongs to.
 //! - [`audience`]: who a token is for, and what it may say there.
 //! - [`access_token`]: the exact claim set of a token.
@@ -16,6 +17,7 @@ pub mod audience;
 pub mod client;
 pub mod cookie_header;
 pub mod instant;
+pub mod return_to;
 pub mod session;
 pub mod session_token;
 pub mod signing_key;

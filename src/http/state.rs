@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::{
     clock::Clock,
     domain::audience::Algorithm,
-    http::drain::Drain,
+    http::{drain::Drain, pages::Pages},
     service::{clients::Clients, exchange::Exchange, exchange::IssuerRules, keys::Keys, sessions::Sessions},
     storage::run::Database,
     telemetry::metrics::Metrics,
@@ -36,6 +36,8 @@ pub struct Shared {
     pub keys: Arc<Keys>,
     /// The service credentials.
     pub clients: Arc<Clients>,
+    /// The pages that people meet.
+    pub pages: Arc<Pages>,
     /// Who issues tokens, with what.
     pub issuer: IssuerRules,
     /// The algorithms that have an issuer.

@@ -1,5 +1,7 @@
 //! The public listener: what a browser may ask.
 
+pub mod assets;
+pub mod login;
 pub mod problems;
 pub mod session;
 
@@ -10,5 +12,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(super::resource("/session").route(super::get_or_head().to(session::show)))
         .service(super::post_only("/logout").route(web::post().to(session::logout)))
+        .service(super::resource("/assets/{name}").route(super::get_or_head().to(assets::show)))
         .service(super::resource("/problems/{code}").route(super::get_or_head().to(problems::page)));
 }
