@@ -13,6 +13,7 @@ use crate::{
     service::{
         activity::Activity,
         clients::Clients,
+        events::Events,
         exchange::{Exchange, IssuerRules},
         keys::{KeyRules, Keys, KeysError},
         sessions::{SessionRules, Sessions},
@@ -105,6 +106,8 @@ pub struct Services {
     pub vault: Arc<Vault>,
     /// Last-seen times on their way to the database.
     pub activity: Arc<Activity>,
+    /// Where security events go.
+    pub events: Arc<Events>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
     /// The signing keys.
@@ -154,13 +157,20 @@ impl Services {
             idle,
             absolute_timeout: config.session.absolute_timeout,
             revocation_bound: config.exchange.max_staleness.max(config.exchange.timeout),
+            max_per_subject: config.session.max_per_subject,
+            renewal_grace: config.session.renewal_grace,
+            on_token_reuse: config.session.on_token_reuse,
+            unusual_activity: config.session.unusual_activity,
+            address_precision: config.session.address_precision,
         };
+        let events = Arc::new(Events::default());
         let sessions = Arc::new(Sessions::new(
             store,
             Arc::clone(&vault),
             Arc::clone(&clock),
             rules,
             Arc::clone(&activity),
+            Arc::clone(&events),
             metrics.clone(),
         ));
         let keys = Arc::new(Keys::new(
@@ -193,7 +203,20 @@ impl Services {
             Arc::clone(&clock),
             metrics.clone(),
         ));
-        Ok(Self { clock, metrics, lookups, database, vault, activity, sessions, keys, clients, exchange, issuer })
+        Ok(Self {
+            clock,
+            metrics,
+            lookups,
+            database,
+            vault,
+            activity,
+            events,
+            sessions,
+            keys,
+            clients,
+            exchange,
+            issuer,
+        })
     }
 
     /// Refuses a database that is older than this program.

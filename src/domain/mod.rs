@@ -6,9 +6,12 @@
 //! - [`return_to`]: where a browser goes after signing in.
 //! - [`subject`]: whom a session belongs to.
 //! - [`audience`]: who a token is for, and what it may say there.
+//! - [`unusual_activity`]: what it means that a session is used from elsewhere.
 //! - [`access_token`]: the exact claim set of a token.
 //! - [`signing_key`]: a key's states, decided by its dates.
 //! - [`client`]: service credentials and their scopes.
+//! - [`device`]: what a request tells of the device it comes from.
+//! - [`event`]: security events, and what is told of them.
 //! - [`instant`]: how an instant is written.
 //! - [`strict_json`]: JSON in which nothing is ambiguous.
 
@@ -16,6 +19,8 @@ pub mod access_token;
 pub mod audience;
 pub mod client;
 pub mod cookie_header;
+pub mod device;
+pub mod event;
 pub mod instant;
 pub mod return_to;
 pub mod session;
@@ -23,3 +28,4 @@ pub mod session_token;
 pub mod signing_key;
 pub mod strict_json;
 pub mod subject;
+pub mod unusual_activity;

@@ -58,7 +58,8 @@ const LIBRARIES: &[(&[&str], &[&str])] = &[
 ];
 
 /// All that the domain may name: no I/O, no async, no framework.
-const OF_THE_DOMAIN: &[&str] = &["base64", "serde", "serde_json", "thiserror", "time", "url", "uuid", "zeroize"];
+const OF_THE_DOMAIN: &[&str] =
+    &["base64", "ipnet", "serde", "serde_json", "thiserror", "time", "url", "uuid", "woothee", "zeroize"];
 
 /// One place where a text breaks a rule.
 #[derive(Debug, PartialEq, Eq)]
