@@ -257,6 +257,7 @@ fn state(config: &Config, services: &Services, pages: Arc<Pages>, drain: &Drain)
         keys: Arc::clone(&services.keys),
         clients: Arc::clone(&services.clients),
         pages,
+        accounts: Arc::clone(&services.accounts),
         issuer: services.issuer.clone(),
         algorithms: services.keys.rules().algorithms.clone(),
         origin: config.public.origin.as_str().to_owned(),

@@ -15,8 +15,10 @@ mod http;
 mod keys;
 mod layers;
 mod log;
+mod login;
 mod origin;
 mod pages;
+mod password;
 mod public;
 mod reader;
 mod secret;
@@ -40,8 +42,10 @@ pub use self::{
     http::HttpConfig,
     keys::KeysConfig,
     log::{LogConfig, LogFormat, LogLevel},
+    login::LoginConfig,
     origin::{Issuer, Origin},
     pages::PagesConfig,
+    password::PasswordConfig,
     public::PublicConfig,
     reader::ShownSetting,
     secret::Secret,
@@ -75,6 +79,10 @@ pub struct Config {
     pub session: SessionConfig,
     /// Whose pages people see.
     pub pages: PagesConfig,
+    /// What hashing a password costs.
+    pub password: PasswordConfig,
+    /// How attempts to sign in are throttled.
+    pub login: LoginConfig,
     /// What access tokens are like.
     pub token: TokenConfig,
     /// The core act's limits.
@@ -161,6 +169,8 @@ fn sections(reader: &mut Reader) -> Option<Config> {
     let secrets = secrets::read(reader);
     let session = session::read(reader);
     let pages = pages::read(reader);
+    let password = password::read(reader);
+    let login = login::read(reader);
     let token = token::read(reader, public.as_ref().map(|public| &public.origin));
     let exchange = exchange::read(reader);
     let keys = keys::read(reader);
@@ -176,6 +186,8 @@ fn sections(reader: &mut Reader) -> Option<Config> {
         secrets: secrets?,
         session: session?,
         pages: pages?,
+        password: password?,
+        login: login?,
         token: token.complete()?,
         exchange: exchange?,
         keys: keys?,

@@ -3,7 +3,8 @@
 use std::{fmt, sync::LazyLock};
 
 use super::{
-    admin, audiences, database, exchange, gateway, http, keys, log, pages, public, secrets, session, shutdown, token,
+    admin, audiences, database, exchange, gateway, http, keys, log, login, pages, password, public, secrets, session,
+    shutdown, token,
 };
 
 /// One row of the table: everything that the program and its documentation know about a setting.
@@ -112,6 +113,8 @@ pub fn settings() -> &'static [SettingDoc] {
             secrets::SETTINGS,
             session::SETTINGS,
             pages::SETTINGS,
+            password::SETTINGS,
+            login::SETTINGS,
             token::SETTINGS,
             exchange::SETTINGS,
             keys::SETTINGS,

@@ -12,16 +12,22 @@
 //! - [`client`]: service credentials and their scopes.
 //! - [`device`]: what a request tells of the device it comes from.
 //! - [`event`]: security events, and what is told of them.
+//! - [`username`]: the name of a password account, in its one form.
+//! - [`password`]: a password in memory, and the rules for a new one.
+//! - [`login_throttle`]: what a sign-in attempt is counted under, and what that leads to.
 //! - [`instant`]: how an instant is written.
 //! - [`strict_json`]: JSON in which nothing is ambiguous.
 
 pub mod access_token;
 pub mod audience;
 pub mod client;
+mod common_password;
 pub mod cookie_header;
 pub mod device;
 pub mod event;
 pub mod instant;
+pub mod login_throttle;
+pub mod password;
 pub mod return_to;
 pub mod session;
 pub mod session_token;
@@ -29,3 +35,4 @@ pub mod signing_key;
 pub mod strict_json;
 pub mod subject;
 pub mod unusual_activity;
+pub mod username;

@@ -8,7 +8,9 @@ use crate::{
     clock::Clock,
     domain::audience::Algorithm,
     http::{drain::Drain, pages::Pages},
-    service::{clients::Clients, exchange::Exchange, exchange::IssuerRules, keys::Keys, sessions::Sessions},
+    service::{
+        accounts::Accounts, clients::Clients, exchange::Exchange, exchange::IssuerRules, keys::Keys, sessions::Sessions,
+    },
     storage::run::Database,
     telemetry::metrics::Metrics,
 };
@@ -38,6 +40,8 @@ pub struct Shared {
     pub clients: Arc<Clients>,
     /// The pages that people meet.
     pub pages: Arc<Pages>,
+    /// The password accounts.
+    pub accounts: Arc<Accounts>,
     /// Who issues tokens, with what.
     pub issuer: IssuerRules,
     /// The algorithms that have an issuer.

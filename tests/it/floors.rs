@@ -49,17 +49,31 @@ const LIBRARIES: &[(&[&str], &[&str])] = &[
         &["storage"],
     ),
     (&["josekit"], &["crypto"]),
+    (&["argon2"], &["crypto"]),
     (&["aws_lc_rs"], &["crypto", "random"]),
     (&["prometheus"], &["telemetry"]),
     (&["figment"], &["config"]),
     (&["clap"], &["cli", "main"]),
     (&["jsonwebtoken"], &["dev"]),
     (&["reqwest"], &["cli", "dev"]),
+    (&["rpassword"], &["cli"]),
 ];
 
 /// All that the domain may name: no I/O, no async, no framework.
-const OF_THE_DOMAIN: &[&str] =
-    &["base64", "ipnet", "serde", "serde_json", "thiserror", "time", "url", "uuid", "woothee", "zeroize"];
+const OF_THE_DOMAIN: &[&str] = &[
+    "base64",
+    "ipnet",
+    "precis_profiles",
+    "serde",
+    "serde_json",
+    "thiserror",
+    "time",
+    "unicode_normalization",
+    "url",
+    "uuid",
+    "woothee",
+    "zeroize",
+];
 
 /// One place where a text breaks a rule.
 #[derive(Debug, PartialEq, Eq)]
