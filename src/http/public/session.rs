@@ -15,7 +15,7 @@ use crate::{
     http::{
         browser_session::{BrowserSession, forget},
         detached::detached,
-        extract::{fields::Fields, form_body::MaybeForm},
+        extract::form_body::MaybeForm,
         presented_token::PresentedToken,
         problem::Problem,
         same_origin::SameOrigin,
@@ -64,7 +64,7 @@ pub async fn logout(
     MaybeForm(form): MaybeForm,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let csrf_token = form.map(csrf_token_of_logout).transpose()?.flatten();
+    let csrf_token = form.map(|mut form| form.any_text("csrf_token")).transpose()?.flatten();
     let live = match session {
         Ok(session) => Some(session),
         Err(Problem::NoSession) => None,
@@ -99,11 +99,6 @@ pub async fn logout(
         HeaderValue::from_static("\"cache\", \"cookies\", \"storage\""),
     );
     Ok(response)
-}
-
-fn csrf_token_of_logout(mut form: Fields) -> Result<Option<String>, Problem> {
-    let token = form.any_text("csrf_token")?;
-    form.finish().map(|()| token)
 }
 
 fn sent_by_form(request: &HttpRequest) -> bool {
