@@ -102,11 +102,14 @@ async fn without_a_live_session_there_is_nothing_to_see() {
     }
     for (name, value) in [
         ("authorization", format!("Bearer {}", session.token)),
-        ("authorization", format!("Session {}", session.token)),
+        ("authorization", format!("Session {}", session.id)),
         ("x-session", session.token.clone()),
     ] {
         refused(app.public(Method::GET, "/session").header(name, value).send().await.unwrap()).await;
     }
+    let both = app.public(Method::GET, "/session").header("cookie", session.cookie());
+    let both = both.header("authorization", format!("Session {}", other.token));
+    refused(both.send().await.unwrap()).await;
     let query = format!("/session?{COOKIE}={}", session.token);
     refused(app.public(Method::GET, &query).send().await.unwrap()).await;
     assert!(is_live(&app, &session).await && is_live(&app, &other).await);
