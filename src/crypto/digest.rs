@@ -138,6 +138,33 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_account_and_network_is_counted_under_a_key_of_its_own() {
+        let network = |text: &str| Network::of(text.parse().unwrap());
+        let (here, there) = (network("203.0.113.9"), network("203.0.113.10"));
+        let vault = vault(1, &[]);
+        let key = |kind, account: &str, network| vault.throttle_key(kind, account.as_bytes(), network);
+        use ThrottleKind::{Account, AccountNetwork, Network as OneNetwork, Overall};
+        let keys = [
+            key(AccountNetwork, "alice", here),
+            key(AccountNetwork, "alice", there),
+            key(AccountNetwork, "bob", here),
+            key(OneNetwork, "alice", here),
+            key(OneNetwork, "alice", there),
+            key(Account, "alice", here),
+            key(Account, "bob", here),
+            key(Account, "203.0.113.9", here),
+            key(Overall, "alice", here),
+        ];
+        for (position, one) in keys.iter().enumerate() {
+            assert!(!keys[..position].contains(one), "{position}");
+        }
+        assert_eq!(key(OneNetwork, "alice", here), key(OneNetwork, "bob", here));
+        assert_eq!(key(Account, "alice", here), key(Account, "alice", there));
+        assert_eq!(key(Overall, "alice", here), key(Overall, "bob", there));
+        assert_ne!(key(Account, "alice", here), self::vault(2, &[]).throttle_key(Account, b"alice", here));
+    }
+
+    #[test]
     fn cookies_are_signed_under_the_current_master_key() {
         assert_eq!(vault(1, &[]).cookie_key(), vault(1, &[2]).cookie_key());
         assert_ne!(vault(1, &[]).cookie_key(), vault(2, &[1]).cookie_key());

@@ -177,3 +177,136 @@ fn compute(
     argon2.hash_password_into_with_memory(password, salt, &mut *hash, &mut memory.0).ok()?;
     Some(hash)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: PasswordCost = PasswordCost { memory_kib: MIN_MEMORY_KIB, iterations: MIN_ITERATIONS, parallelism: 1 };
+
+    fn password(text: &str) -> Password {
+        Password::from(text.to_owned())
+    }
+
+    fn verify(stored: &str) -> Verdict {
+        PasswordHasher::new(CHEAP).unwrap().verify(
+            &password("gravel otters sing"),
+            Some(stored),
+            &mut Memory::default(),
+        )
+    }
+
+    #[test]
+    fn a_hash_verifies_its_password_and_no_other() {
+        let hasher = PasswordHasher::new(CHEAP).unwrap();
+        let mut memory = Memory::default();
+        let [one, other] = [(); 2].map(|()| hasher.hash(&password("gravel otters sing"), &mut memory).unwrap());
+        assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
+        assert_ne!(one, other, "two hashes share a salt");
+        for (text, expected) in [
+            ("gravel otters sing", Verdict::Right { outdated: false }),
+            ("Gravel otters sing", Verdict::Wrong),
+            ("gravel otters sing ", Verdict::Wrong),
+            ("", Verdict::Wrong),
+        ] {
+            assert_eq!(hasher.verify(&password(text), Some(&one), &mut memory), expected, "{text}");
+        }
+        assert_eq!(hasher.verify(&password("gravel otters sing"), None, &mut memory), Verdict::Wrong);
+        // The second of two memories has blocks of the first in it.
+        assert_eq!(memory.0.len(), 19_456);
+        assert_eq!(verify(&one), Verdict::Right { outdated: false });
+    }
+
+    #[test]
+    fn a_hash_of_another_cost_is_right_and_outdated() {
+        for cost in [
+            PasswordCost { memory_kib: 8, iterations: 1, parallelism: 1 },
+            PasswordCost { memory_kib: 64, iterations: 3, parallelism: 4 },
+            PasswordCost { memory_kib: 20 * 1_024, ..CHEAP },
+        ] {
+            let hasher = PasswordHasher { cost, argon2: argon2(cost).unwrap() };
+            let stored = hasher.hash(&password("gravel otters sing"), &mut Memory::default()).unwrap();
+            assert_eq!(verify(&stored), Verdict::Right { outdated: true }, "{cost:?}");
+        }
+    }
+
+    #[test]
+    fn the_reference_implementation_agrees() {
+        // `echo -n password | argon2 somesalt -id -t 2 -m 16 -p 1 -l 32 -e`, from its documented test vectors.
+        let stored = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        let hasher = PasswordHasher::new(CHEAP).unwrap();
+        let verdict = hasher.verify(&password("password"), Some(stored), &mut Memory::default());
+        assert_eq!(verdict, Verdict::Right { outdated: true });
+    }
+
+    #[test]
+    fn a_corrupt_or_greedy_hash_is_unusable_and_never_computed() {
+        let salt = "AAAAAAAAAAAAAAAAAAAAAA";
+        let hash = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        for stored in [
+            String::new(),
+            "x".to_owned(),
+            "$".to_owned(),
+            "gravel otters sing".to_owned(),
+            "$2b$12$abcdefghijklmnopqrstuuJ8s5h1N0ZfTqZ8bYk9rT7mXk0y3bD7e".to_owned(),
+            format!("$argon2i$v=19$m=19456,t=2,p=1${salt}${hash}"),
+            format!("$argon2d$v=19$m=19456,t=2,p=1${salt}${hash}"),
+            format!("$scrypt$ln=16,r=8,p=1${salt}${hash}"),
+            format!("$argon2id$v=16$m=19456,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$m=19456,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=4194304,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=4294967295,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=99999999999,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=4294967295,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=0,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=0${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=16777215${salt}${hash}"),
+            format!("$argon2id$v=19$m=7,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=-1,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$v=19${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1,keyid=AAAA${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1,data=AAAA${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1${salt}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1$${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1$AAAA${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1${salt}${}", &hash[..22]),
+            format!("$argon2id$v=19$m=19456,t=2,p=1${salt}${hash}AAAA"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1${salt}${}!", &hash[..42]),
+            format!("$argon2id$v=19$m=19456,t=2,p=1${salt}${hash}$"),
+        ] {
+            let mut memory = Memory::default();
+            let hasher = PasswordHasher::new(CHEAP).unwrap();
+            assert_eq!(
+                hasher.verify(&password("gravel otters sing"), Some(&stored), &mut memory),
+                Verdict::Unusable,
+                "{stored}"
+            );
+            // As much work as for any other, and no more.
+            assert_eq!(memory.0.len(), 19_456, "{stored}");
+        }
+    }
+
+    #[test]
+    fn costs_below_the_least_or_above_the_most_are_refused() {
+        for cost in [
+            PasswordCost { memory_kib: MIN_MEMORY_KIB - 1, ..CHEAP },
+            PasswordCost { memory_kib: MAX_MEMORY_KIB + 1, ..CHEAP },
+            PasswordCost { iterations: 1, ..CHEAP },
+            PasswordCost { iterations: 17, ..CHEAP },
+            PasswordCost { parallelism: 0, ..CHEAP },
+            PasswordCost { parallelism: 9, ..CHEAP },
+        ] {
+            assert!(PasswordHasher::new(cost).is_err(), "{cost:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_too_long_is_not_hashed() {
+        let hasher = PasswordHasher::new(CHEAP).unwrap();
+        let (long, mut memory) = (password(&"a".repeat(1_025)), Memory::default());
+        assert!(matches!(hasher.hash(&long, &mut memory), Err(HashError::TooLong)));
+        assert_eq!(hasher.verify(&long, None, &mut memory), Verdict::Wrong);
+        assert_eq!(memory.0.len(), 0);
+    }
+}

@@ -10,11 +10,11 @@
 //! - [`access_token`]: the exact claim set of a token.
 //! - [`signing_key`]: a key's states, decided by its dates.
 //! - [`client`]: service credentials and their scopes.
-//! - [`device`]: what a request tells of the device it comes from.
-//! - [`event`]: security events, and what is told of them.
 //! - [`username`]: the name of a password account, in its one form.
 //! - [`password`]: a password in memory, and the rules for a new one.
 //! - [`login_throttle`]: what a sign-in attempt is counted under, and what that leads to.
+//! - [`device`]: what a request tells of the device it comes from.
+//! - [`event`]: security events, and what is told of them.
 //! - [`instant`]: how an instant is written.
 //! - [`strict_json`]: JSON in which nothing is ambiguous.
 //! - [`urlencoded`]: forms in which nothing is ambiguous.

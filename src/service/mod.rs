@@ -11,6 +11,7 @@ pub mod key_ring;
 mod key_rotation;
 mod key_rules;
 pub mod keys;
+mod login;
 mod login_throttle;
 pub mod password_pool;
 pub mod sessions;
