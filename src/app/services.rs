@@ -172,6 +172,7 @@ impl Services {
             on_token_reuse: config.session.on_token_reuse,
             unusual_activity: config.session.unusual_activity,
             address_precision: config.session.address_precision,
+            turn_timeout: config.database.query_timeout,
         };
         let events = Arc::new(Events::default());
         let sessions = Arc::new(Sessions::new(

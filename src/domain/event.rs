@@ -18,8 +18,10 @@ pub enum Event {
         at: OffsetDateTime,
         /// Who signed in.
         subject: Subject,
-        /// The session that was started.
+        /// The session that was started or stepped up.
         session_id: SessionId,
+        /// What none of the subject's earlier sessions remembers.
+        new: Changed,
         /// From where.
         place: Place,
     },
@@ -99,7 +101,7 @@ pub struct Place {
     pub address: Option<IpAddr>,
 }
 
-/// What differs between two uses of one session.
+/// What differs from what is remembered of a session or a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Changed {
@@ -207,7 +209,9 @@ impl Event {
     #[must_use]
     pub fn details(&self) -> Details<'_> {
         match self {
-            Self::NewDevice { subject, session_id, place, .. } => Details::of_session(subject, *session_id, place),
+            Self::NewDevice { subject, session_id, new, place, .. } => {
+                Details { changed: Some(*new), ..Details::of_session(subject, *session_id, place) }
+            }
             Self::SessionTokenReused { subject, session_id, place, consequence, .. } => {
                 Details { consequence: Some(*consequence), ..Details::of_session(subject, *session_id, place) }
             }

@@ -5,6 +5,7 @@
 //! - `renewal`: another token for the same session.
 //! - `own`: a subject's own devices.
 //! - `unusual_activity`: sessions that are used from elsewhere.
+//! - `turns`: starts of one subject, one at a time.
 //! - `reason`: every reason that has a name.
 
 mod authentication;
@@ -13,6 +14,7 @@ mod reason;
 mod renewal;
 mod sign_in;
 mod start;
+mod turns;
 mod unusual_activity;
 
 use std::{sync::Arc, time::Duration};
@@ -20,6 +22,7 @@ use std::{sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tracing::Instrument as _;
 
+use self::turns::{Turn, Turns};
 pub use self::{
     reason::{AuthenticateError, RefusalReason, RevokeReason, StartError},
     renewal::Renewed,
@@ -37,7 +40,7 @@ use crate::{
         subject::Subject,
         unusual_activity::UnusualActivityRules,
     },
-    storage::{error::StorageError, sessions::SessionStore},
+    storage::{error::StorageError, queries, session_changes::SessionChange, sessions::SessionStore},
     telemetry::metrics::Metrics,
 };
 
@@ -70,6 +73,8 @@ pub struct SessionRules {
     pub unusual_activity: UnusualActivityRules,
     /// How precisely addresses are kept.
     pub address_precision: AddressPrecision,
+    /// How long a start waits for other starts of the same subject.
+    pub turn_timeout: Duration,
 }
 
 /// The sessions.
@@ -81,6 +86,7 @@ pub struct Sessions {
     rules: SessionRules,
     activity: Arc<Activity>,
     events: Arc<Events>,
+    turns: Turns,
     metrics: Metrics,
 }
 
@@ -96,7 +102,7 @@ impl Sessions {
         events: Arc<Events>,
         metrics: Metrics,
     ) -> Self {
-        Self { store, vault, clock, rules, activity, events, metrics }
+        Self { store, vault, clock, rules, activity, events, turns: Turns::default(), metrics }
     }
 
     /// How long sessions live.
@@ -197,6 +203,15 @@ impl Sessions {
     fn revoked(&self, sessions: Option<u64>) -> Revoked {
         // Read after the commit: a decision that began before it may still be on its way.
         Revoked { sessions, effective_by: self.clock.now() + self.rules.revocation_bound }
+    }
+
+    /// Begins a change of a subject's sessions that no other start of theirs overlaps, here or on another replica.
+    async fn begin_for(&self, subject: &Subject) -> Result<(Turn<'_>, SessionChange<'_>), StorageError> {
+        let turn = self.turns.take(subject, self.rules.turn_timeout).await;
+        let turn = turn.ok_or(StorageError::TimedOut { query: queries::SESSION_LOCK_SUBJECT.name })?;
+        let change = self.store.begin().await?;
+        change.lock_subject(subject).await?;
+        Ok((turn, change))
     }
 
     /// The last use of a session that is idle at `now`, by what is stored.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{
     answer::single,
     app::{Started, TestApp},
-    browser::{PASSWORD, UNTHROTTLED, set_cookie},
+    visitor::{PASSWORD, UNTHROTTLED, set_cookie},
 };
 
 /// A sign-in by a program, with more fields; `cookie` may be empty.

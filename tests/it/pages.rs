@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::support::{
     answer::{problem, single},
     app::TestApp,
-    browser::plain_page,
+    visitor::plain_page,
 };
 
 /// A page's body, checked for its head.

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 use crate::support::{
     answer::{ORIGIN, problem},
     app::TestApp,
-    browser::form,
+    visitor::form,
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";

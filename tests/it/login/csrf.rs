@@ -6,7 +6,7 @@ use super::is_live;
 use crate::support::{
     answer::{ORIGIN, problem},
     app::TestApp,
-    browser::form,
+    visitor::form,
 };
 
 const OURS: Option<&str> = Some(ORIGIN);

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 
 use super::is_live;
-use crate::support::{answer::single, app::TestApp, browser::plain_page};
+use crate::support::{answer::single, app::TestApp, visitor::plain_page};
 
 const CLEARED: &str = "__Host-session=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0";
 

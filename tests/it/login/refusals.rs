@@ -6,9 +6,9 @@ use serde_json::json;
 use crate::support::{
     answer::{problem, single},
     app::TestApp,
-    browser::{PASSWORD, UNTHROTTLED, plain_page},
     database::TestDatabase,
     proxy::DatabaseProxy,
+    visitor::{PASSWORD, UNTHROTTLED, plain_page},
 };
 
 /// All that a client sees, without what differs between any two answers.

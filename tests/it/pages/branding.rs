@@ -14,7 +14,7 @@ use super::page;
 use crate::support::{
     answer::single,
     app::{TestApp, settings},
-    browser::plain_page,
+    visitor::plain_page,
 };
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and the rest";

@@ -6,9 +6,9 @@ use super::page;
 use crate::support::{
     answer::{ORIGIN, problem, says_nothing_internal, single},
     app::TestApp,
-    browser::{ACCEPT, plain_page},
     database::TestDatabase,
     proxy::DatabaseProxy,
+    visitor::{ACCEPT, plain_page},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

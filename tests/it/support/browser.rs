@@ -1,103 +1,119 @@
-//! What a browser does on the pages: it navigates, sends forms, and keeps a cookie.
+//! Browsers and apps of people: from where they ask, with what token, and how they sign in.
 
-use std::collections::BTreeSet;
-
-use ephemint::domain::password::Password;
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use ephemint::{
+    domain::{
+        cookie_header::Presented,
+        device::{AddressPrecision, Seen},
+        subject::Subject,
+    },
+    service::sessions::{SignIn, SignedIn, StartError},
+};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use super::{
     answer::{ORIGIN, single},
-    app::{COOKIE, TestApp},
+    app::{COOKIE, Started, TestApp},
 };
 
-/// The password of every test's account.
-pub(crate) const PASSWORD: &str = "seven otters under a gravel sky";
-/// What a browser accepts when it goes to a page.
-pub(crate) const ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-/// Settings under which no number of refusals matters.
-pub(crate) const UNTHROTTLED: &str =
-    "login.free_failures = 100\nlogin.network_free_failures = 10000\nlogin.longest_delay = '0s'\n";
+/// The header of a Firefox on Linux.
+pub(crate) const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+/// The header of a later version of it.
+pub(crate) const LATER_FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+/// The header of a Chrome on Windows.
+pub(crate) const CHROME: &str =
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+/// An address where people are at home.
+pub(crate) const HOME: &str = "203.0.113.9";
+/// Another one of the same network.
+pub(crate) const NEIGHBOUR: &str = "203.0.113.200";
+/// One of another network.
+pub(crate) const AWAY: &str = "198.51.100.7";
 
-impl TestApp {
-    /// Adds a password account with [`PASSWORD`].
-    pub(crate) async fn given_account(&self, name: &str) {
-        self.state.accounts.add(name, None, Password::from(PASSWORD.to_owned())).await.unwrap();
+/// A browser somewhere.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Browser {
+    /// Its `User-Agent`.
+    pub(crate) agent: &'static str,
+    /// Its address.
+    pub(crate) address: &'static str,
+}
+
+/// A Firefox at home.
+pub(crate) const AT_HOME: Browser = Browser { agent: FIREFOX, address: HOME };
+
+impl Browser {
+    /// A request of one of our own pages in this browser.
+    pub(crate) fn request(self, app: &TestApp, method: Method, path: &str, token: &str) -> RequestBuilder {
+        let request = app.public(method, path).header("user-agent", self.agent).header("x-forwarded-for", self.address);
+        request.header("sec-fetch-site", "same-origin").header("origin", ORIGIN).header("cookie", cookie(token))
     }
 
-    /// A browser that goes to a page.
-    pub(crate) fn navigate(&self, path: &str, cookie: &str) -> RequestBuilder {
-        self.public(Method::GET, path).header("accept", ACCEPT).header("cookie", cookie)
+    /// The same, sent.
+    pub(crate) async fn send(self, app: &TestApp, method: Method, path: &str, token: &str) -> Response {
+        self.request(app, method, path, token).send().await.unwrap()
     }
 
-    /// A form of one of our pages, sent by a browser.
-    pub(crate) fn submit(&self, path: &str, cookie: &str, fields: &[(&str, &str)]) -> RequestBuilder {
-        let request = self.public(Method::POST, path).header("accept", ACCEPT).header("origin", ORIGIN);
-        let request = request.header("sec-fetch-site", "same-origin").header("sec-fetch-mode", "navigate");
-        let request = request.header("content-type", "application/x-www-form-urlencoded").header("cookie", cookie);
-        request.body(form(fields))
+    /// The status of `GET /session`.
+    pub(crate) async fn status(self, app: &TestApp, token: &str) -> u16 {
+        self.send(app, Method::GET, "/session", token).await.status().as_u16()
     }
 
-    /// Signs in by the form; returns the new cookie.
-    pub(crate) async fn sign_in(&self, name: &str, cookie: &str) -> String {
-        let fields = [("username", name), ("password", PASSWORD)];
-        let response = self.submit("/login", cookie, &fields).send().await.unwrap();
-        assert_eq!(response.status(), StatusCode::SEE_OTHER, "{}", response.text().await.unwrap());
-        set_cookie(&response)
+    /// What the service sees of this browser.
+    pub(crate) fn seen(self) -> Seen {
+        Seen::of(Some(self.agent), Some(self.address.parse().unwrap()), AddressPrecision::Full)
     }
 
-    /// What `GET /session` says to the bearer of a cookie.
-    pub(crate) async fn session(&self, cookie: &str) -> Option<Value> {
-        let response = self.public(Method::GET, "/session").header("cookie", cookie).send().await.unwrap();
-        if response.status() == StatusCode::UNAUTHORIZED {
-            return None;
-        }
-        assert_eq!(response.status(), StatusCode::OK);
-        Some(response.json().await.unwrap())
+    /// Signs `subject` in by password, presenting a token where there is one.
+    pub(crate) async fn sign_in(self, app: &TestApp, subject: &str, token: Option<&str>) -> SignedIn {
+        self.try_sign_in(app, subject, "pwd", token).await.unwrap()
     }
 
-    /// The synchroniser token of the session behind a cookie.
-    pub(crate) async fn csrf_token(&self, cookie: &str) -> String {
-        self.session(cookie).await.unwrap()["csrf_token"].as_str().unwrap().to_owned()
+    /// The same by any method, which may fail.
+    pub(crate) async fn try_sign_in(
+        self,
+        app: &TestApp,
+        subject: &str,
+        method: &str,
+        token: Option<&str>,
+    ) -> Result<SignedIn, StartError> {
+        let presented = token.map_or(Presented::Absent, |token| Presented::Value(token.as_bytes()));
+        let sign_in = SignIn {
+            subject: Subject::parse(subject).unwrap(),
+            amr: vec![method.to_owned()],
+            presented,
+            seen: self.seen(),
+            method: "password",
+        };
+        app.state.sessions.sign_in(sign_in).await
     }
 }
 
-/// The body of a form.
-pub(crate) fn form(fields: &[(&str, &str)]) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+/// The session of a sign-in as a browser holds it.
+pub(crate) fn held(signed_in: &SignedIn) -> Started {
+    Started { id: signed_in.session.id.to_string(), token: signed_in.token.expose() }
 }
 
-/// The session cookie that an answer sets, as a browser sends it back.
-pub(crate) fn set_cookie(response: &Response) -> String {
+/// The `Cookie` line with a session token.
+pub(crate) fn cookie(token: &str) -> String {
+    format!("{COOKIE}={token}")
+}
+
+/// A request of an app that keeps no cookies.
+pub(crate) fn native(app: &TestApp, method: Method, path: &str, token: &str) -> RequestBuilder {
+    app.public(method, path).header("user-agent", "OrdersApp/4.2").header("authorization", format!("Session {token}"))
+}
+
+/// The token that an answer gives to a browser, with exactly the attributes that every session cookie has.
+pub(crate) fn given(response: &Response) -> String {
     let line = single(response.headers(), "set-cookie");
-    let (pair, attributes) = line.split_once("; ").unwrap();
-    assert_eq!(attributes, "Path=/; Secure; HttpOnly; SameSite=Lax");
-    assert!(pair.starts_with(&format!("{COOKIE}=ems_")), "{pair}");
-    pair.to_owned()
+    let token = line.strip_prefix(&format!("{COOKIE}=")).and_then(|rest| rest.split(';').next()).unwrap();
+    assert_eq!(line, format!("{COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Lax"));
+    assert!(token.starts_with("ems_") && token.len() == 47, "{token}");
+    token.to_owned()
 }
 
-/// Checks that a page is whole, plain and self-contained, and returns the paths of ours that it links to.
-pub(crate) fn plain_page(page: &str) -> BTreeSet<String> {
-    assert!(page.starts_with("<!doctype html>\n<html lang=\"en\">"), "{page}");
-    for once in ["<title>", "<h1", "<main>", "name=\"viewport\"", "</html>"] {
-        assert_eq!(page.matches(once).count(), 1, "{once} in {page}");
-    }
-    let mut links = BTreeSet::new();
-    for tag in page.split('<').skip(1).filter_map(|rest| rest.split('>').next()) {
-        let name = tag.split_whitespace().next().unwrap_or_default();
-        assert!(!["style", "iframe", "object", "embed", "base", "template", "svg"].contains(&name), "<{tag}>");
-        assert!(name != "script" || tag.contains(" src=\"/assets/"), "an inline script: <{tag}>");
-        for attribute in tag.split('"').step_by(2).filter_map(|before| before.trim().strip_suffix('=')) {
-            let attribute = attribute.rsplit(' ').next().unwrap_or_default();
-            assert!(attribute != "style" && !attribute.starts_with("on"), "<{tag}>");
-        }
-        for (before, value) in tag.split('"').zip(tag.split('"').skip(1)).step_by(2) {
-            if [" src=", " href=", " action="].iter().any(|attribute| before.ends_with(attribute)) {
-                assert!(value.starts_with('/') && !value.starts_with("//"), "not our own: <{tag}>");
-                links.insert(value.replace("&amp;", "&"));
-            }
-        }
-    }
-    assert!(!page.contains("http://") && !page.contains("https://"), "{page}");
-    links
+/// What operators see of a session.
+pub(crate) async fn record(app: &TestApp, id: &str) -> Value {
+    app.admin(Method::GET, &format!("/admin/sessions/{id}")).send().await.unwrap().json().await.unwrap()
 }
