@@ -103,7 +103,7 @@ impl PasswordHasher {
         let password = password.expose().ok_or(HashError::TooLong)?;
         let hash = compute(&self.argon2, password, &salt, memory).ok_or(HashError::Cost)?;
         let PasswordCost { memory_kib, iterations, parallelism } = self.cost;
-        let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(&*hash));
+        let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(*hash));
         Ok(format!("$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${salt}${hash}"))
     }
 
