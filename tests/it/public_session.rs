@@ -138,7 +138,7 @@ async fn a_logout_ends_the_session_everywhere_and_clears_the_browser() {
         assert_eq!(single(response.headers(), "set-cookie"), CLEARED);
         assert_eq!(single(response.headers(), "clear-site-data"), CLEAR_SITE_DATA);
         let location = response.headers().get("location").map(|location| location.to_str().unwrap().to_owned());
-        assert_eq!(location, (status == 303).then(|| format!("{ORIGIN}/")), "only to our own origin");
+        assert_eq!(location, (status == 303).then(|| "/signed-out".to_owned()), "only to our own origin");
         assert_eq!(response.text().await.unwrap(), "");
         assert!(!is_live(&app, &session).await);
         assert!(is_live(&app, &other).await, "other devices stay signed in");
