@@ -198,7 +198,7 @@ fn start_service(arguments: &DevArguments, origin: &str, directory: &Path) -> an
 }
 
 async fn start_gateway(arguments: &DevArguments, program: PathBuf, directory: PathBuf) -> anyhow::Result<Gateway> {
-    let config = gateway_config::nginx(&NginxAddresses {
+    let config = gateway_config::nginx_with_demo_page(&NginxAddresses {
         listen: arguments.front,
         public: arguments.public,
         gateway: arguments.gateway,
