@@ -1,92 +1,12 @@
 //! The whole way, for real: a client, the shipped nginx configuration, the service, and a microservice that verifies with a stock
 //! library from the key set URL alone.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    os::unix::fs::PermissionsExt as _,
-    time::Duration,
-};
+use std::time::Duration;
 
-use ephemint::dev::{
-    gateway::{Gateway, Options},
-    gateway_config::{NginxAddresses, nginx},
-    microservice::{self, MicroserviceOptions},
-};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::{
-    app::{Started, TestApp},
-    database::TestDatabase,
-    proxy::DatabaseProxy,
-};
-
-/// nginx in front of a service and a microservice.
-struct Site {
-    app: TestApp,
-    front: SocketAddr,
-    gateway: Option<Gateway>,
-    _directory: TempDir,
-}
-
-impl Site {
-    async fn open() -> Self {
-        Self::for_audience("orders", TestApp::spawn().await).await
-    }
-
-    async fn for_audience(audience: &'static str, app: TestApp) -> Self {
-        let service = free_address();
-        let options = MicroserviceOptions {
-            listen: service,
-            key_set_url: format!("http://{}/.well-known/jwks.json", app.addresses.gateway),
-            issuer: "https://app.example.com".to_owned(),
-            audience: audience.to_owned(),
-        };
-        tokio::spawn(async move { microservice::run(options).await.unwrap() });
-        let front = free_address();
-        let config = nginx(&NginxAddresses {
-            listen: front,
-            public: app.addresses.public,
-            gateway: app.addresses.gateway,
-            application: service,
-            audience,
-        });
-        let directory = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o755)).tempdir().unwrap();
-        let options = Options { directory: directory.path().join("nginx"), config, listen: front, program: None };
-        let gateway = tokio::task::spawn_blocking(move || Gateway::start(&options)).await.unwrap();
-        let gateway =
-            gateway.unwrap_or_else(|error| panic!("the tests need nginx (apt-get install nginx-light): {error}"));
-        let site = Self { app, front, gateway: Some(gateway), _directory: directory };
-        site.wait_for(service).await;
-        site
-    }
-
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.app.http.request(method, format!("http://{}{path}", self.front))
-    }
-
-    async fn call(&self, session: &Started) -> Response {
-        self.request(Method::GET, "/api/hello").header("cookie", session.cookie()).send().await.unwrap()
-    }
-
-    async fn wait_for(&self, address: SocketAddr) {
-        let connected = async {
-            while tokio::net::TcpStream::connect(address).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), connected).await.unwrap();
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        if let Some(gateway) = self.gateway.take() {
-            gateway.stop().unwrap();
-        }
-    }
-}
+use crate::support::{app::TestApp, database::TestDatabase, proxy::DatabaseProxy, site::Site};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cookie_becomes_a_token_that_the_microservice_verifies_by_key_set_alone() {
@@ -219,10 +139,6 @@ async fn nothing_but_pages_is_reachable_through_the_gateway() {
     assert_eq!(page.status(), StatusCode::OK);
     let keys = site.request(Method::GET, "/.well-known/jwks.json").send().await.unwrap();
     assert_eq!(keys.status(), StatusCode::OK);
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

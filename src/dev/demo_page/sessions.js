@@ -26,7 +26,7 @@ function made(session, ended) {
   const name = element("p", "device", device);
   if (session.current) name.append(" ", element("span", "badge", "this one"));
   text.append(name, element("p", "aside when"));
-  const button = element("button", "quiet", "Revoke");
+  const button = element("button", "button", "Revoke");
   button.type = "button";
   button.setAttribute("aria-label", `Revoke: ${device}${session.current ? ", this one" : ""}`);
   button.addEventListener("click", async () => {

@@ -7,18 +7,18 @@ const BACKDATE = 5;
 
 const MEANINGS = {
   alg: "how it is signed",
-  kid: "which key of the key set",
-  typ: "what it is",
+  kid: "the key, by its id in the key set",
+  typ: "kind of token",
   iss: "who issued it",
   sub: "who is signed in",
   aud: "whom it is for",
-  iat: "issued, set back a little for slow clocks",
-  exp: "expires",
+  iat: "issued, less 5 s for slow clocks",
+  exp: "dead from then on",
   nbf: "not valid before",
-  jti: "this token’s own id",
-  sid: "the session, as in the session id",
-  auth_time: "when one last signed in",
-  amr: "how one signed in",
+  jti: "this very token",
+  sid: "the session id",
+  auth_time: "last signed in",
+  amr: "by which means",
   acr: "how sure that is",
   scope: "what it allows",
 };
@@ -71,7 +71,7 @@ function list(target, members) {
       const row = element("div", name === "jti" || name === "exp" || name === "sid" ? "marked" : "");
       const description = element("dd");
       description.append(element("code", "", value_of(name, value)));
-      if (MEANINGS[name]) description.append(" ", element("span", "aside", MEANINGS[name]));
+      if (MEANINGS[name]) description.append(element("span", "aside", MEANINGS[name]));
       row.append(element("dt", "", name), description);
       return row;
     });

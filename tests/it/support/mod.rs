@@ -6,6 +6,7 @@ pub(crate) mod database;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+pub(crate) mod site;
 pub(crate) mod wire;
 
 /// Bytes in lower-case hexadecimal, as Postgres writes them.
