@@ -8,18 +8,23 @@ use crate::{
     crypto::{
         error::CryptoError,
         master_key::{MasterKey, Vault},
+        passwords::{HashError, PasswordCost, PasswordHasher},
     },
     domain::access_token::{MAX_TOKEN_LENGTH, longest_token},
     service::{
+        accounts::{AccountParts, Accounts},
         activity::Activity,
         clients::Clients,
         exchange::{Exchange, IssuerRules},
         keys::{KeyRules, Keys, KeysError},
+        password_pool::{PasswordPool, PasswordPoolOptions},
         sessions::{SessionRules, Sessions},
     },
     storage::{
+        accounts::AccountStore,
         clients::ClientStore,
         error::StorageError,
+        login_throttle::LoginThrottleStore,
         migrate::{self, MigrateError, Migrated},
         pool::{Pool, PoolOptions, PoolSetupError},
         run::Database,
@@ -72,6 +77,9 @@ pub enum ServicesError {
     /// No keys could be derived.
     #[error("secrets.master_key cannot be used")]
     MasterKey(#[from] CryptoError),
+    /// No password could be hashed.
+    #[error("[password] cannot be used")]
+    Password(#[from] HashError),
     /// The signing keys are not usable.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -111,6 +119,8 @@ pub struct Services {
     pub keys: Arc<Keys>,
     /// The service credentials.
     pub clients: Arc<Clients>,
+    /// The password accounts.
+    pub accounts: Arc<Accounts>,
     /// The exchange.
     pub exchange: Arc<Exchange>,
     /// Who issues tokens, with what.
@@ -172,6 +182,7 @@ impl Services {
         ));
         let clients =
             Arc::new(Clients::new(ClientStore::new(database.clone()), Arc::clone(&vault), Arc::clone(&clock)));
+        let accounts = Arc::new(accounts(config, &lookups, &database, &vault, &clock, &metrics)?);
         let issuer = IssuerRules {
             issuer: config.token.issuer.as_str().to_owned(),
             algorithm: config.token.algorithm,
@@ -193,7 +204,20 @@ impl Services {
             Arc::clone(&clock),
             metrics.clone(),
         ));
-        Ok(Self { clock, metrics, lookups, database, vault, activity, sessions, keys, clients, exchange, issuer })
+        Ok(Self {
+            clock,
+            metrics,
+            lookups,
+            database,
+            vault,
+            activity,
+            sessions,
+            keys,
+            clients,
+            accounts,
+            exchange,
+            issuer,
+        })
     }
 
     /// Refuses a database that is older than this program.
@@ -252,6 +276,43 @@ fn vault(config: &Config) -> Result<Vault, CryptoError> {
     let current = MasterKey::from(*config.secrets.master_key.expose());
     let previous = config.secrets.previous_master_keys.iter().map(|key| MasterKey::from(*key.expose())).collect();
     Vault::new(current, previous)
+}
+
+/// The password accounts. Attempts to sign in, which anybody may make, keep to the connections of lookups.
+fn accounts(
+    config: &Config,
+    lookups: &Database,
+    database: &Database,
+    vault: &Arc<Vault>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Accounts, HashError> {
+    let cost = PasswordCost {
+        memory_kib: config.password.memory_kib,
+        iterations: config.password.iterations,
+        parallelism: config.password.parallelism,
+    };
+    let options = PasswordPoolOptions { threads: config.password.hash_threads, queue: config.password.hash_queue };
+    let pool = PasswordPool::new(PasswordHasher::new(cost)?, options, Arc::clone(clock), metrics.clone());
+    Ok(Accounts::new(AccountParts {
+        store: AccountStore::new(lookups.clone(), database.clone()),
+        throttle_store: LoginThrottleStore::new(lookups.clone()),
+        throttle_rules: config.login.throttle.clone(),
+        most_delayed: config.login.most_delayed,
+        pool,
+        vault: Arc::clone(vault),
+        words: own_names(config.public.origin.as_str()),
+        clock: Arc::clone(clock),
+        metrics: metrics.clone(),
+    }))
+}
+
+/// Words by which people call the service: its program and the parts of its host name.
+fn own_names(origin: &str) -> Vec<String> {
+    let host = origin.rsplit('/').next().unwrap_or_default();
+    let host = host.split(':').next().unwrap_or_default();
+    let parts = host.split('.').chain([host, "ephemint"]);
+    parts.map(str::to_owned).collect()
 }
 
 fn database_url(config: &Config) -> Result<DatabaseUrl, ServicesError> {

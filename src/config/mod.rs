@@ -15,7 +15,9 @@ mod http;
 mod keys;
 mod layers;
 mod log;
+mod login;
 mod origin;
+mod password;
 mod public;
 mod reader;
 mod secret;
@@ -39,7 +41,9 @@ pub use self::{
     http::HttpConfig,
     keys::KeysConfig,
     log::{LogConfig, LogFormat, LogLevel},
+    login::LoginConfig,
     origin::{Issuer, Origin},
+    password::PasswordConfig,
     public::PublicConfig,
     reader::ShownSetting,
     secret::Secret,
@@ -71,6 +75,10 @@ pub struct Config {
     pub secrets: SecretsConfig,
     /// How long sessions live and how browsers carry them.
     pub session: SessionConfig,
+    /// What hashing a password costs.
+    pub password: PasswordConfig,
+    /// How attempts to sign in are throttled.
+    pub login: LoginConfig,
     /// What access tokens are like.
     pub token: TokenConfig,
     /// The core act's limits.
@@ -156,6 +164,8 @@ fn sections(reader: &mut Reader) -> Option<Config> {
     let database = database::read(reader);
     let secrets = secrets::read(reader);
     let session = session::read(reader);
+    let password = password::read(reader);
+    let login = login::read(reader);
     let token = token::read(reader, public.as_ref().map(|public| &public.origin));
     let exchange = exchange::read(reader);
     let keys = keys::read(reader);
@@ -170,6 +180,8 @@ fn sections(reader: &mut Reader) -> Option<Config> {
         database: database?,
         secrets: secrets?,
         session: session?,
+        password: password?,
+        login: login?,
         token: token.complete()?,
         exchange: exchange?,
         keys: keys?,

@@ -7,6 +7,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::domain::{
     client::{ClientSecret, ClientSecretDigest},
+    login_throttle::{Network, ThrottleKey, ThrottleKind},
     session::SessionId,
     session_token::{SessionToken, SessionTokenDigest},
 };
@@ -45,6 +46,29 @@ impl Vault {
     #[must_use]
     pub fn csrf_token(&self, session: SessionId) -> String {
         URL_SAFE_NO_PAD.encode(hmac::sign(&self.current.csrf_tokens, session.as_uuid().as_bytes()))
+    }
+
+    /// The key under which sign-in attempts of one kind are counted: a digest, because names and addresses are personal, and keyed,
+    /// because there are so few of them that anybody could try them all.
+    #[must_use]
+    pub fn throttle_key(&self, kind: ThrottleKind, account: &[u8], network: Network) -> ThrottleKey {
+        let network = network.to_string();
+        let (account, network): (&[u8], &[u8]) = match kind {
+            ThrottleKind::AccountNetwork => (account, network.as_bytes()),
+            ThrottleKind::Network => (&[], network.as_bytes()),
+            ThrottleKind::Account => (account, &[]),
+            ThrottleKind::Overall => (&[], &[]),
+        };
+        let mut context = hmac::Context::with_key(&self.current.throttle_keys);
+        // No network and no kind holds a zero byte, so the parts cannot run into each other.
+        for part in [kind.as_str().as_bytes(), network, account] {
+            context.update(part);
+            context.update(&[0]);
+        }
+        let mut digest = [0; 32];
+        // As below.
+        digest.copy_from_slice(context.sign().as_ref());
+        ThrottleKey::new(digest)
     }
 
     /// The 64 bytes that sign cookies, under the current master key. Secret: only for the cookie library.

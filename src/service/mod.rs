@@ -2,6 +2,7 @@
 //!
 //! Services read the clock once per operation and pass `now` down. They know nothing of HTTP.
 
+pub mod accounts;
 pub mod activity;
 pub mod clients;
 pub mod exchange;
@@ -9,4 +10,6 @@ pub mod key_ring;
 mod key_rotation;
 mod key_rules;
 pub mod keys;
+mod login_throttle;
+pub mod password_pool;
 pub mod sessions;

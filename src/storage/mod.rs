@@ -1,17 +1,19 @@
 //! What is remembered, in Postgres: the only room that names its driver.
 //!
-//! Never stored: session tokens, client secrets and private keys in the clear. Each statement is a file under `sql/`, listed in
+//! Never stored: session tokens, client secrets, passwords and private keys in the clear. Each statement is a file under `sql/`, listed in
 //! [`queries`] and run by [`run`]; each entity has a store.
 //!
 //! - [`url`], `tls`, [`pool`]: how the database is reached, every wait bounded.
 //! - [`migrate`]: the schema.
-//! - [`sessions`], [`signing_keys`], [`clients`]: the stores.
+//! - [`sessions`], [`signing_keys`], [`clients`], [`accounts`], [`login_throttle`]: the stores.
 
+pub mod accounts;
 mod at_home;
 pub mod clients;
 mod connection_string;
 pub mod error;
 mod loan;
+pub mod login_throttle;
 pub mod migrate;
 pub mod pool;
 pub mod queries;

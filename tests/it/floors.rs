@@ -49,16 +49,28 @@ const LIBRARIES: &[(&[&str], &[&str])] = &[
         &["storage"],
     ),
     (&["josekit"], &["crypto"]),
+    (&["argon2"], &["crypto"]),
     (&["aws_lc_rs"], &["crypto", "random"]),
     (&["prometheus"], &["telemetry"]),
     (&["figment"], &["config"]),
     (&["clap"], &["cli", "main"]),
     (&["jsonwebtoken"], &["dev"]),
     (&["reqwest"], &["cli", "dev"]),
+    (&["rpassword"], &["cli"]),
 ];
 
 /// All that the domain may name: no I/O, no async, no framework.
-const OF_THE_DOMAIN: &[&str] = &["base64", "serde", "serde_json", "thiserror", "time", "uuid", "zeroize"];
+const OF_THE_DOMAIN: &[&str] = &[
+    "base64",
+    "precis_profiles",
+    "serde",
+    "serde_json",
+    "thiserror",
+    "time",
+    "unicode_normalization",
+    "uuid",
+    "zeroize",
+];
 
 /// One place where a text breaks a rule.
 #[derive(Debug, PartialEq, Eq)]
