@@ -16,6 +16,7 @@ use crate::{
     clock::SystemClock,
     config::Config,
     dev::{
+        demo_account,
         environment::{Directory, Secrets},
         gateway::{self, Gateway},
         gateway_config::{self, NginxAddresses},
@@ -100,6 +101,7 @@ async fn dev(arguments: DevArguments) -> anyhow::Result<()> {
         }
     };
     let client_secret = client_secret(&application, directory.path()).await?;
+    demo_account::ensure(&application.services().accounts).await?;
 
     let mut service = start_service(&arguments, &origin, directory.path())?;
     // nginx asks the listeners at its first request only, so it may start before they answer.

@@ -82,6 +82,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::dev::demo_account;
 
     #[actix_web::test]
     async fn every_file_that_the_page_names_is_served_under_the_strict_policy() {
@@ -111,6 +112,12 @@ mod tests {
             assert!(!file.text.contains("http://") && !file.text.contains("https://"), "{} asks others", file.path);
             assert!(!file.text.contains("innerHTML"), "{} writes markup", file.path);
         }
+    }
+
+    #[test]
+    fn it_shows_the_demo_account() {
+        assert!(PAGE.contains(&format!("<code>{}</code>", demo_account::NAME)));
+        assert!(PAGE.contains(&format!("<code>{}</code>", demo_account::PASSWORD)));
     }
 
     #[test]

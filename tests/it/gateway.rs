@@ -212,3 +212,18 @@ async fn nothing_odd_in_a_clients_head_makes_the_gateway_fail() {
     let answer = crate::support::raw::send(site.front, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_gateway_of_dev_has_the_demo_page() {
+    let shipped = Site::open().await;
+    for path in ["/", "/demo/"] {
+        let response = shipped.request(Method::GET, path).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    let site = Site::for_browsers("").await;
+    let root = site.request(Method::GET, "/").send().await.unwrap();
+    assert_eq!((root.status(), &root.headers()["location"]), (StatusCode::FOUND, &"/demo/".parse().unwrap()));
+    let page = site.request(Method::GET, "/demo/").send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+}
