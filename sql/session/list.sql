@@ -2,7 +2,7 @@
 -- $1 before uuid (session ids below this one), $2 limit bigint
 -- Rows: at most $2, with what the status rule needs.
 SELECT s.session_id, s.subject, s.created_at, s.auth_time, s.last_seen_at, s.expires_at, s.amr, s.acr, s.claims, s.device,
-       host(s.ip) AS ip,
+       host(s.ip) AS ip, s.user_agent, text(s.network) AS network, s.reauthenticate_since,
        coalesce(s.revoked_at, CASE WHEN s.subject_epoch < x.revocation_epoch THEN x.revoked_at END,
                 CASE WHEN s.global_epoch < g.revocation_epoch THEN g.revoked_at END) AS revoked_at,
        (s.subject_epoch < coalesce(x.revocation_epoch, 0) OR s.global_epoch < g.revocation_epoch) AS superseded,

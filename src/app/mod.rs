@@ -242,7 +242,6 @@ fn limits(http: &HttpConfig, shutdown_timeout: Duration, workers: usize, max_con
 }
 
 fn state(config: &Config, services: &Services, drain: &Drain) -> AppState {
-    let absolute = config.session.absolute_timeout.as_secs();
     AppState::new(Shared {
         clock: Arc::clone(&services.clock),
         metrics: services.metrics.clone(),
@@ -259,7 +258,7 @@ fn state(config: &Config, services: &Services, drain: &Drain) -> AppState {
         cookie: CookieRules {
             name: config.session.cookie_name.clone(),
             same_site: config.session.same_site.as_str(),
-            max_age_seconds: config.session.persistent.then_some(absolute),
+            persistent: config.session.persistent,
         },
         limits: RequestLimits {
             max_head: config.http.max_head,

@@ -15,6 +15,7 @@ use crate::{
         accounts::{AccountParts, Accounts},
         activity::Activity,
         clients::Clients,
+        events::Events,
         exchange::{Exchange, IssuerRules},
         keys::{KeyRules, Keys, KeysError},
         password_pool::{PasswordPool, PasswordPoolOptions},
@@ -113,6 +114,8 @@ pub struct Services {
     pub vault: Arc<Vault>,
     /// Last-seen times on their way to the database.
     pub activity: Arc<Activity>,
+    /// Where security events go.
+    pub events: Arc<Events>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
     /// The signing keys.
@@ -164,13 +167,20 @@ impl Services {
             idle,
             absolute_timeout: config.session.absolute_timeout,
             revocation_bound: config.exchange.max_staleness.max(config.exchange.timeout),
+            max_per_subject: config.session.max_per_subject,
+            renewal_grace: config.session.renewal_grace,
+            on_token_reuse: config.session.on_token_reuse,
+            unusual_activity: config.session.unusual_activity,
+            address_precision: config.session.address_precision,
         };
+        let events = Arc::new(Events::default());
         let sessions = Arc::new(Sessions::new(
             store,
             Arc::clone(&vault),
             Arc::clone(&clock),
             rules,
             Arc::clone(&activity),
+            Arc::clone(&events),
             metrics.clone(),
         ));
         let keys = Arc::new(Keys::new(
@@ -211,6 +221,7 @@ impl Services {
             database,
             vault,
             activity,
+            events,
             sessions,
             keys,
             clients,

@@ -12,7 +12,9 @@ use super::{
     },
     value::{Parsed, Refusal, choice, duration, number, switch, text},
 };
-use crate::domain::session::IdleRule;
+use crate::domain::{
+    device::AddressPrecision, event::Consequence, session::IdleRule, unusual_activity::UnusualActivityRules,
+};
 
 const COOKIE_PREFIX: &str = "__Host-";
 
@@ -48,7 +50,7 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         "session.max_per_subject",
         Number,
         "1 to 10000",
-        "Most sessions of one subject; the oldest gives way. Not in effect yet.",
+        "Most sessions of one subject; the oldest gives way.",
     )
     .default("50"),
     SettingDoc::new(
@@ -58,6 +60,41 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         "How exactly activity is recorded; an idle session ends at most this late.",
     )
     .unset("a 20th of session.idle_timeout, at most 60s"),
+    SettingDoc::new(
+        "session.renewal_grace",
+        Text,
+        "0s to 5min",
+        "How long a token still works after a renewal has replaced it, for requests that are on their way.",
+    )
+    .default("10s"),
+    SettingDoc::new(
+        "session.on_token_reuse",
+        Text,
+        "end or record",
+        "What follows when a token is presented after its grace: somebody else may hold it.",
+    )
+    .default("end"),
+    SettingDoc::new(
+        "session.on_user_agent_change",
+        Text,
+        "record, reauthenticate or end",
+        "What follows when a session is used with another browser than before.",
+    )
+    .default("record"),
+    SettingDoc::new(
+        "session.on_network_change",
+        Text,
+        "record, reauthenticate or end; only record where session.address_precision is none",
+        "What follows when a session is used from another network (/24 or /48) than before.",
+    )
+    .default("record"),
+    SettingDoc::new(
+        "session.address_precision",
+        Text,
+        "full, network (/24 or /48) or none",
+        "How much of an address is kept with sessions and events.",
+    )
+    .default("full"),
 ];
 
 /// How long sessions live and how browsers carry them.
@@ -77,6 +114,14 @@ pub struct SessionConfig {
     pub max_per_subject: u32,
     /// How exactly activity is recorded, resolved.
     pub activity_granularity: Duration,
+    /// How long a token works after a renewal.
+    pub renewal_grace: Duration,
+    /// What follows when a token is presented after its grace.
+    pub on_token_reuse: Consequence,
+    /// What follows when a session is used from elsewhere.
+    pub unusual_activity: UnusualActivityRules,
+    /// How much of an address is kept.
+    pub address_precision: AddressPrecision,
 }
 
 impl SessionConfig {
@@ -130,6 +175,26 @@ pub(super) fn read(reader: &mut Reader) -> Option<SessionConfig> {
     let activity_granularity = granularity?.unwrap_or_else(|| COARSEST.min(idle_timeout.unwrap_or(COARSEST) / 20));
     let shown = humantime::format_duration(activity_granularity).to_string();
     reader.comes_to("session.activity_granularity", &format!("{shown:?}"));
+    let renewal_grace = reader.read("session.renewal_grace", duration(Duration::ZERO..=Duration::from_mins(5)));
+    let on_token_reuse =
+        reader.read("session.on_token_reuse", choice(&[("end", Consequence::End), ("record", Consequence::Record)]));
+    let unusual_activity = unusual_activity(reader);
+    let address_precision = reader.read(
+        "session.address_precision",
+        choice(&[
+            ("full", AddressPrecision::Full),
+            ("network", AddressPrecision::Network),
+            ("none", AddressPrecision::None),
+        ]),
+    );
+    if let (Some(rules), Some(AddressPrecision::None)) = (unusual_activity, address_precision)
+        && rules.on_network_change != Consequence::Record
+    {
+        reader.combination(
+            "session.on_network_change",
+            "session.address_precision is none, so no network is ever known; keep at least networks",
+        );
+    }
     Some(SessionConfig {
         idle_timeout: idle_timeout?,
         absolute_timeout: absolute_timeout?,
@@ -138,7 +203,24 @@ pub(super) fn read(reader: &mut Reader) -> Option<SessionConfig> {
         persistent: persistent?,
         max_per_subject: max_per_subject?,
         activity_granularity,
+        renewal_grace: renewal_grace?,
+        on_token_reuse: on_token_reuse?,
+        unusual_activity: unusual_activity?,
+        address_precision: address_precision?,
     })
+}
+
+fn unusual_activity(reader: &mut Reader) -> Option<UnusualActivityRules> {
+    let consequence = || {
+        choice(&[
+            ("record", Consequence::Record),
+            ("reauthenticate", Consequence::Reauthenticate),
+            ("end", Consequence::End),
+        ])
+    };
+    let on_user_agent_change = reader.read("session.on_user_agent_change", consequence());
+    let on_network_change = reader.read("session.on_network_change", consequence());
+    Some(UnusualActivityRules { on_user_agent_change: on_user_agent_change?, on_network_change: on_network_change? })
 }
 
 /// A token by RFC 6265 §4.1.1 (RFC 9110 §5.6.2) behind the prefix that ties the cookie to this host and to TLS.

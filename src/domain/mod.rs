@@ -5,12 +5,15 @@
 //! - [`cookie_header`]: the exact parser that finds the token in a request.
 //! - [`subject`]: whom a session belongs to.
 //! - [`audience`]: who a token is for, and what it may say there.
+//! - [`unusual_activity`]: what it means that a session is used from elsewhere.
 //! - [`access_token`]: the exact claim set of a token.
 //! - [`signing_key`]: a key's states, decided by its dates.
 //! - [`client`]: service credentials and their scopes.
 //! - [`username`]: the name of a password account, in its one form.
 //! - [`password`]: a password in memory, and the rules for a new one.
 //! - [`login_throttle`]: what a sign-in attempt is counted under, and what that leads to.
+//! - [`device`]: what a request tells of the device it comes from.
+//! - [`event`]: security events, and what is told of them.
 //! - [`instant`]: how an instant is written.
 //! - [`strict_json`]: JSON in which nothing is ambiguous.
 
@@ -19,6 +22,8 @@ pub mod audience;
 pub mod client;
 mod common_password;
 pub mod cookie_header;
+pub mod device;
+pub mod event;
 pub mod instant;
 pub mod login_throttle;
 pub mod password;
@@ -27,4 +32,5 @@ pub mod session_token;
 pub mod signing_key;
 pub mod strict_json;
 pub mod subject;
+pub mod unusual_activity;
 pub mod username;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr, time::Duration};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -90,8 +91,14 @@ pub struct Session {
     pub claims: Claims,
     /// A human-readable description of the device.
     pub device: Option<String>,
-    /// The address it was started from.
+    /// The address from which its subject last signed in, as precise as the setting allowed.
     pub ip: Option<IpAddr>,
+    /// The family of the user agent that uses it, as far as it is remembered.
+    pub user_agent: Option<String>,
+    /// The network from which it is used, as far as it is remembered.
+    pub network: Option<IpNet>,
+    /// Since when it is of no use until its subject has authenticated again; absent where nothing is demanded.
+    pub reauthenticate_since: Option<OffsetDateTime>,
 }
 
 /// Why a session is or is not alive at an instant. Computed, never stored.
@@ -107,6 +114,19 @@ pub enum SessionStatus {
     Expired,
     /// Not used for longer than the idle timeout.
     Idle,
+    /// Of no use until its subject has authenticated again.
+    ReauthenticationNeeded,
+}
+
+impl SessionStatus {
+    /// Whether the session is usable, or becomes so when its subject authenticates again.
+    #[must_use]
+    pub fn can_be_used_again(self) -> bool {
+        match self {
+            Self::Active | Self::ReauthenticationNeeded => true,
+            Self::Revoked | Self::SubjectDisabled | Self::Expired | Self::Idle => false,
+        }
+    }
 }
 
 /// How long a session may go unused.
@@ -133,6 +153,8 @@ impl Session {
             SessionStatus::Expired
         } else if now >= self.idle_expires_at(idle) + idle.granularity {
             SessionStatus::Idle
+        } else if self.reauthenticate_since.is_some_and(|since| self.auth_time <= since) {
+            SessionStatus::ReauthenticationNeeded
         } else {
             SessionStatus::Active
         }
@@ -170,6 +192,9 @@ mod tests {
             claims: Claims::new(),
             device: None,
             ip: None,
+            user_agent: None,
+            network: None,
+            reauthenticate_since: None,
         }
     }
 
@@ -201,6 +226,21 @@ mod tests {
             assert_eq!(revoked.status(instant, IDLE), SessionStatus::Revoked);
             assert_eq!(superseded.status(instant, IDLE), SessionStatus::Revoked);
         }
+    }
+
+    #[test]
+    fn a_session_that_demands_authentication_is_of_no_use_until_it_has_happened() {
+        let since = START + Duration::from_secs(10);
+        let demanding = Session { reauthenticate_since: Some(since), ..session() };
+        assert_eq!(demanding.status(since, IDLE), SessionStatus::ReauthenticationNeeded);
+        for auth_time in [since - Duration::from_secs(1), since] {
+            let session = Session { auth_time, ..demanding.clone() };
+            assert_eq!(session.status(since, IDLE), SessionStatus::ReauthenticationNeeded);
+        }
+        let mended = Session { auth_time: since + Duration::from_micros(1), ..demanding.clone() };
+        assert_eq!(mended.status(since, IDLE), SessionStatus::Active);
+        let over = Session { revoked_at: Some(START), ..demanding };
+        assert_eq!(over.status(since, IDLE), SessionStatus::Revoked, "what cannot be mended says so");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The browser's session on the public listener: carried by actix-session, kept by our own store.
 //!
 //! actix-session sees a key, which is the session token, and a state, which is what handlers may know of the session. Sessions
-//! are started, renewed and revoked through the service alone, so the state is never written back.
+//! are started, renewed and revoked through the service alone, so the state is never written back. A new token passes through
+//! it on its way to the browser: a handler puts it into the state, and "saving" returns it as the key of the answer's cookie.
 
 use std::{collections::HashMap, fmt, future::ready};
 
@@ -9,14 +10,16 @@ use actix_session::{
     SessionExt as _,
     storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError},
 };
-use actix_web::{FromRequest, HttpRequest, dev::Payload};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::{
     domain::{
         cookie_header::Presented,
+        device::Seen,
         session::{Session, SessionId},
+        session_token::SessionToken,
         subject::Subject,
     },
     http::{middleware::request::note, problem::Problem, state::AppState},
@@ -24,8 +27,19 @@ use crate::{
     telemetry::error_chain::ErrorChain,
 };
 
-/// The one entry of the state.
+/// The entry of the state that holds the session.
 const ENTRY: &str = "session";
+/// The entry of the state that holds a token for the browser.
+const GIVEN: &str = "given";
+
+tokio::task_local! {
+    /// What the request that is being answered tells of its device: actix-session hands its store a key alone.
+    static SEEN: Seen;
+}
+
+/// The absolute end of the session whose token is given to the browser. Kept in the request's extensions.
+#[derive(Debug, Clone, Copy)]
+struct GivenUntil(OffsetDateTime);
 
 /// What handlers may know of the live session that a browser presented. Naming it in a handler's signature demands one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -95,10 +109,11 @@ impl fmt::Debug for BrowserSessionStore {
 impl SessionStore for BrowserSessionStore {
     async fn load(&self, key: &SessionKey) -> Result<Option<HashMap<String, String>>, LoadError> {
         let presented = Presented::Value(key.as_ref().as_bytes());
-        let loaded = match self.state.sessions.authenticate(presented).await {
+        let seen = SEEN.try_with(Clone::clone).unwrap_or_default();
+        let loaded = match self.state.sessions.authenticate_seen(presented, &seen).await {
             Ok(session) => Loaded::Live(session.into()),
             Err(AuthenticateError::Refused(..)) => return Ok(None),
-            Err(AuthenticateError::Unavailable(error)) => {
+            Err(error @ (AuthenticateError::Unavailable(_) | AuthenticateError::Random(_))) => {
                 tracing::error!(error = %ErrorChain(&error), "a session could not be looked up");
                 Loaded::Unavailable
             }
@@ -109,19 +124,19 @@ impl SessionStore for BrowserSessionStore {
 
     async fn save(
         &self,
-        _state: HashMap<String, String>,
+        state: HashMap<String, String>,
         _ttl: &actix_web::cookie::time::Duration,
     ) -> Result<SessionKey, SaveError> {
-        Err(SaveError::Other(anyhow::anyhow!("sessions are started by the session service")))
+        given(&state).map_err(SaveError::Other)
     }
 
     async fn update(
         &self,
         _key: SessionKey,
-        _state: HashMap<String, String>,
+        state: HashMap<String, String>,
         _ttl: &actix_web::cookie::time::Duration,
     ) -> Result<SessionKey, UpdateError> {
-        Err(UpdateError::Other(anyhow::anyhow!("sessions are changed by the session service")))
+        given(&state).map_err(UpdateError::Other)
     }
 
     async fn update_ttl(
@@ -157,7 +172,31 @@ impl FromRequest for BrowserSession {
     }
 }
 
+/// Gives the browser a new token of a session, in place of what it presented: the answer sets the cookie, which where it is
+/// persistent lives until `expires_at`, the session's absolute end.
+pub fn give(request: &HttpRequest, token: &SessionToken, expires_at: OffsetDateTime) {
+    // A text always serialises, and a session that was forgotten takes nothing more.
+    let _ = request.get_session().insert(GIVEN, token.expose());
+    request.extensions_mut().insert(GivenUntil(expires_at));
+}
+
 /// Tells actix-session that the session is over, so that the answer takes the cookie away.
 pub fn forget(request: &HttpRequest) {
     request.get_session().purge();
+}
+
+/// Answers a request while the session store knows what it tells of its device.
+pub(super) async fn while_seen<T>(seen: Seen, answering: impl Future<Output = T>) -> T {
+    SEEN.scope(seen, answering).await
+}
+
+/// The absolute end of the session that [`give`] gave a token of.
+pub(super) fn given_until(request: &HttpRequest) -> Option<OffsetDateTime> {
+    request.extensions().get::<GivenUntil>().map(|until| until.0)
+}
+
+/// The token that a handler gave, as the key of the cookie.
+fn given(state: &HashMap<String, String>) -> Result<SessionKey, anyhow::Error> {
+    let text = state.get(GIVEN).ok_or_else(|| anyhow::anyhow!("sessions are changed by the session service"))?;
+    Ok(serde_json::from_str::<String>(text)?.try_into()?)
 }

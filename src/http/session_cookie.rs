@@ -4,7 +4,7 @@ use actix_web::http::header::{self, HeaderMap};
 
 use crate::domain::cookie_header::{self, Presented};
 
-/// The scheme under which apps without cookies present a session token on the gateway listener.
+/// The scheme under which apps without cookies present a session token.
 const SCHEME: &[u8] = b"session ";
 
 /// What a request says about its session: by its cookies, or by `Authorization: Session <token>` for apps that keep no cookies.

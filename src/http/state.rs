@@ -63,15 +63,16 @@ pub struct CookieRules {
     pub name: String,
     /// `Lax` or `Strict`.
     pub same_site: &'static str,
-    /// The cookie's lifetime in whole seconds where it outlives the browser; absent for a session cookie.
-    pub max_age_seconds: Option<u64>,
+    /// Whether the cookie outlives the browser, until the session's absolute end.
+    pub persistent: bool,
 }
 
 impl CookieRules {
-    /// The `Set-Cookie` value that gives a session to a browser.
+    /// The `Set-Cookie` value that gives a browser a session with this time left to live.
     #[must_use]
-    pub fn set(&self, token: &str) -> String {
-        let max_age = self.max_age_seconds.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
+    pub fn set(&self, token: &str, left: time::Duration) -> String {
+        let max_age =
+            if self.persistent { format!("; Max-Age={}", left.whole_seconds().max(0)) } else { String::new() };
         format!("{}={token}; Path=/; Secure; HttpOnly; SameSite={}{max_age}", self.name, self.same_site)
     }
 

@@ -221,6 +221,7 @@ impl Exchange {
             Ok(session) => session,
             Err(AuthenticateError::Refused(reason, id)) => return Err(ExchangeError::Unauthenticated(reason, id)),
             Err(AuthenticateError::Unavailable(error)) => return Err(ExchangeError::Storage(error)),
+            Err(AuthenticateError::Random(error)) => return Err(ExchangeError::Random(error)),
         };
         let policy = policy.ok_or_else(|| {
             tracing::warn!(

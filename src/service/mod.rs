@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod activity;
 pub mod clients;
+pub mod events;
 pub mod exchange;
 pub mod key_ring;
 mod key_rotation;

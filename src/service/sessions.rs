@@ -1,141 +1,45 @@
-//! Start, find and revoke sessions.
+//! The sessions: what one is started with, what ends it, and how it is looked at.
+//!
+//! - `authentication`: which live session a presented token stands for; former tokens.
+//! - `start`, `sign_in`: new sessions, step-up, and the most that a subject may have.
+//! - `renewal`: another token for the same session.
+//! - `own`: a subject's own devices.
+//! - `unusual_activity`: sessions that are used from elsewhere.
+//! - `reason`: every reason that has a name.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+mod authentication;
+mod own;
+mod reason;
+mod renewal;
+mod sign_in;
+mod start;
+mod unusual_activity;
+
+use std::{sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
+use tracing::Instrument as _;
 
-use super::activity::Activity;
+pub use self::{
+    reason::{AuthenticateError, RefusalReason, RevokeReason, StartError},
+    renewal::Renewed,
+    sign_in::{SignIn, SignedIn},
+    start::{StartSession, StartedSession},
+};
+use super::{activity::Activity, events::Events};
 use crate::{
     clock::Clock,
     crypto::master_key::Vault,
     domain::{
-        cookie_header::Presented,
-        session::{Claims, IdleRule, Session, SessionId, SessionStatus},
-        session_token::SessionToken,
+        device::AddressPrecision,
+        event::Consequence,
+        session::{IdleRule, Session, SessionId, SessionStatus},
         subject::Subject,
+        unusual_activity::UnusualActivityRules,
     },
-    random::RandomFailed,
-    storage::{
-        error::StorageError,
-        sessions::{FoundSession, NewSession, SessionStore},
-    },
-    telemetry::{error_chain::ErrorChain, metrics::Metrics},
+    storage::{error::StorageError, sessions::SessionStore},
+    telemetry::metrics::Metrics,
 };
-
-/// Why a presented token is not a live session. Never told to whoever presented it: all of these look the same from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusalReason {
-    /// No token was presented.
-    Absent,
-    /// Two different tokens were presented.
-    Conflicting,
-    /// The text cannot be a token.
-    Malformed,
-    /// No session has this token.
-    Unknown,
-    /// The session was revoked.
-    Revoked,
-    /// Its subject is disabled.
-    SubjectDisabled,
-    /// It is past its absolute end.
-    Expired,
-    /// It was not used for too long.
-    Idle,
-}
-
-impl RefusalReason {
-    /// The reason's name in metrics and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Absent => "no_session_token",
-            Self::Conflicting => "conflicting_session_tokens",
-            Self::Malformed => "malformed_session_token",
-            Self::Unknown => "unknown_session",
-            Self::Revoked => "session_revoked",
-            Self::SubjectDisabled => "subject_disabled",
-            Self::Expired => "session_expired",
-            Self::Idle => "session_idle",
-        }
-    }
-}
-
-/// Why a request is not authenticated.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthenticateError {
-    /// There is no live session. The session's id is known where a row was found, for the log alone.
-    #[error("no live session")]
-    Refused(RefusalReason, Option<SessionId>),
-    /// It could not be decided.
-    #[error("the session could not be looked up")]
-    Unavailable(#[from] StorageError),
-}
-
-/// Why a session was not started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The subject is disabled.
-    #[error("the subject is disabled")]
-    SubjectDisabled,
-    /// No token could be made.
-    #[error("no session token could be made")]
-    Random(#[from] RandomFailed),
-    /// It could not be stored.
-    #[error("the session could not be stored")]
-    Unavailable(#[from] StorageError),
-}
-
-/// Why a session is revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RevokeReason {
-    /// Its owner signed out.
-    Logout,
-    /// An operator or a trusted back end ended it.
-    Admin,
-}
-
-impl RevokeReason {
-    /// The reason's name in storage, metrics and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Logout => "logout",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-/// What a session is started with.
-#[derive(Debug, Clone)]
-pub struct StartSession {
-    /// Whom it belongs to.
-    pub subject: Subject,
-    /// How the subject authenticated.
-    pub amr: Vec<String>,
-    /// Which assurance level that reached.
-    pub acr: Option<String>,
-    /// When the subject authenticated, if not now.
-    pub auth_time: Option<OffsetDateTime>,
-    /// Custom claims.
-    pub claims: Claims,
-    /// Description of the device.
-    pub device: Option<String>,
-    /// Address.
-    pub ip: Option<IpAddr>,
-    /// How it is started, for metrics.
-    pub method: &'static str,
-}
-
-/// A new session and, this once, its token.
-#[derive(Debug)]
-pub struct StartedSession {
-    /// The session's id.
-    pub id: SessionId,
-    /// Its token.
-    pub token: SessionToken,
-    /// Its absolute end.
-    pub expires_at: OffsetDateTime,
-}
 
 /// How many sessions a revocation ended, and from when no replica mints for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +50,7 @@ pub struct Revoked {
     pub effective_by: OffsetDateTime,
 }
 
-/// How long sessions live.
+/// How long sessions live, and what is done about suspicious ones.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionRules {
     /// The idle rule.
@@ -156,6 +60,16 @@ pub struct SessionRules {
     /// How long any replica may go on minting after a revocation: until it notices, and until decisions that began before it
     /// are over.
     pub revocation_bound: Duration,
+    /// Most live sessions of one subject; at least 1.
+    pub max_per_subject: u32,
+    /// How long a token works after a renewal has replaced it.
+    pub renewal_grace: Duration,
+    /// What follows when a token is presented after its grace.
+    pub on_token_reuse: Consequence,
+    /// What follows when a session is used from elsewhere.
+    pub unusual_activity: UnusualActivityRules,
+    /// How precisely addresses are kept.
+    pub address_precision: AddressPrecision,
 }
 
 /// The sessions.
@@ -166,6 +80,7 @@ pub struct Sessions {
     clock: Arc<dyn Clock>,
     rules: SessionRules,
     activity: Arc<Activity>,
+    events: Arc<Events>,
     metrics: Metrics,
 }
 
@@ -178,9 +93,10 @@ impl Sessions {
         clock: Arc<dyn Clock>,
         rules: SessionRules,
         activity: Arc<Activity>,
+        events: Arc<Events>,
         metrics: Metrics,
     ) -> Self {
-        Self { store, vault, clock, rules, activity, metrics }
+        Self { store, vault, clock, rules, activity, events, metrics }
     }
 
     /// How long sessions live.
@@ -193,67 +109,6 @@ impl Sessions {
     #[must_use]
     pub fn status(&self, session: &Session) -> SessionStatus {
         session.status(self.clock.now(), self.rules.idle)
-    }
-
-    /// Starts a session under a new token.
-    ///
-    /// # Errors
-    /// [`StartError`]; no session exists then, unless the database's answer was lost.
-    pub async fn start(&self, start: StartSession) -> Result<StartedSession, StartError> {
-        let now = self.clock.now();
-        let token = SessionToken::generate()?;
-        let id = SessionId::generate(now)?;
-        let expires_at = now + self.rules.absolute_timeout;
-        let stored = self
-            .store
-            .insert(&NewSession {
-                id,
-                token_digest: self.vault.session_token_digest(&token),
-                subject: &start.subject,
-                created_at: now,
-                auth_time: start.auth_time.unwrap_or(now),
-                expires_at,
-                start_method: start.method,
-                amr: &start.amr,
-                acr: start.acr.as_deref(),
-                claims: &start.claims,
-                device: start.device.as_deref(),
-                ip: start.ip,
-            })
-            .await?;
-        if !stored {
-            return Err(StartError::SubjectDisabled);
-        }
-        self.metrics.sessions_started_total.with_label_values(&[start.method]).inc();
-        tracing::info!(
-            target: "audit",
-            event = "session_started",
-            session.id = %id,
-            subject = %start.subject,
-            method = start.method,
-            "session started"
-        );
-        Ok(StartedSession { id, token, expires_at })
-    }
-
-    /// The live session of a presented token, now noted as used.
-    ///
-    /// # Errors
-    /// [`AuthenticateError::Refused`] when there is none, [`AuthenticateError::Unavailable`] when that cannot be decided.
-    pub async fn authenticate(&self, presented: Presented<'_>) -> Result<Session, AuthenticateError> {
-        let token = parse(presented).map_err(|reason| AuthenticateError::Refused(reason, None))?;
-        let now = self.clock.now();
-        let session = self.find(&token).await?.ok_or(AuthenticateError::Refused(RefusalReason::Unknown, None))?;
-        let refused = |reason| AuthenticateError::Refused(reason, Some(session.id));
-        match session.status(now, self.rules.idle) {
-            SessionStatus::Active => {}
-            SessionStatus::Revoked => return Err(refused(RefusalReason::Revoked)),
-            SessionStatus::SubjectDisabled => return Err(refused(RefusalReason::SubjectDisabled)),
-            SessionStatus::Expired => return Err(refused(RefusalReason::Expired)),
-            SessionStatus::Idle => return Err(refused(RefusalReason::Idle)),
-        }
-        self.activity.note(&session, now);
-        Ok(session)
     }
 
     /// One session by its public handle, alive or not.
@@ -293,14 +148,7 @@ impl Sessions {
         let now = self.clock.now();
         let revoked = self.store.revoke(id, now, reason.as_str()).await?;
         if revoked {
-            self.metrics.sessions_ended_total.with_label_values(&[reason.as_str()]).inc();
-            tracing::info!(
-                target: "audit",
-                event = "session_revoked",
-                session.id = %id,
-                reason = reason.as_str(),
-                "session revoked"
-            );
+            tell_revoked(&self.metrics, id, reason);
         }
         Ok(self.revoked(Some(u64::from(revoked))))
     }
@@ -311,9 +159,8 @@ impl Sessions {
     /// [`StorageError`] when the database does not answer; the caller must not believe anything revoked.
     pub async fn revoke_all(&self, subject: Option<&Subject>, reason: RevokeReason) -> Result<Revoked, StorageError> {
         let now = self.clock.now();
-        let idle_since = now - self.rules.idle.timeout - self.rules.idle.granularity;
         // Counting is a courtesy: it must neither fail nor delay the revocation by more than a statement's time.
-        let sessions = self.store.count_live(subject, now, idle_since).await.ok();
+        let sessions = self.store.count_live(subject, now, self.idle_since(now)).await.ok();
         self.store.revoke_all(subject, now).await?;
         self.metrics.sessions_ended_total.with_label_values(&[reason.as_str()]).inc_by(sessions.unwrap_or(0));
         tracing::info!(
@@ -346,27 +193,26 @@ impl Sessions {
         Revoked { sessions, effective_by: self.clock.now() + self.rules.revocation_bound }
     }
 
-    async fn find(&self, token: &SessionToken) -> Result<Option<Session>, StorageError> {
-        let digests = self.vault.session_token_digests(token);
-        let Some(FoundSession { mut session, stored_digest }) = self.store.find_by_token_digest(&digests).await? else {
-            return Ok(None);
-        };
-        let current = self.vault.session_token_digest(token);
-        if stored_digest != current.as_ref() {
-            // Stored under a previous master key. Failing to move it costs nothing but a try at the next use.
-            if let Err(error) = self.store.replace_token_digest(session.id, &stored_digest, current).await {
-                tracing::warn!(session.id = %session.id, error = %ErrorChain(&error), "session not moved to the master key");
-            }
-        }
-        self.activity.refresh(&mut session);
-        Ok(Some(session))
+    /// The last use of a session that is idle at `now`, by what is stored.
+    fn idle_since(&self, now: OffsetDateTime) -> OffsetDateTime {
+        now - self.rules.idle.timeout - self.rules.idle.granularity
     }
 }
 
-fn parse(presented: Presented<'_>) -> Result<SessionToken, RefusalReason> {
-    match presented {
-        Presented::Absent => Err(RefusalReason::Absent),
-        Presented::Conflicting => Err(RefusalReason::Conflicting),
-        Presented::Value(text) => SessionToken::parse(text).map_err(|_| RefusalReason::Malformed),
-    }
+/// Counts and records that one session was revoked.
+fn tell_revoked(metrics: &Metrics, id: SessionId, reason: RevokeReason) {
+    metrics.sessions_ended_total.with_label_values(&[reason.as_str()]).inc();
+    tracing::info!(
+        target: "audit",
+        event = "session_revoked",
+        session.id = %id,
+        reason = reason.as_str(),
+        "session revoked"
+    );
+}
+
+/// Runs `work` to its end even when the request that it belongs to is given up, so that no change goes unrecorded. Nothing
+/// comes back where it panicked.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    tokio::spawn(work.in_current_span()).await.ok()
 }

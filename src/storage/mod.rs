@@ -5,13 +5,15 @@
 //!
 //! - [`url`], `tls`, [`pool`]: how the database is reached, every wait bounded.
 //! - [`migrate`]: the schema.
-//! - [`sessions`], [`signing_keys`], [`clients`], [`accounts`], [`login_throttle`]: the stores.
+//! - [`sessions`] with [`session_changes`] and [`former_tokens`], [`signing_keys`], [`clients`], [`accounts`], [`login_throttle`]:
+//!   the stores.
 
 pub mod accounts;
 mod at_home;
 pub mod clients;
 mod connection_string;
 pub mod error;
+pub mod former_tokens;
 mod loan;
 pub mod login_throttle;
 pub mod migrate;
@@ -19,6 +21,7 @@ pub mod pool;
 pub mod queries;
 pub mod run;
 mod schema;
+pub mod session_changes;
 pub mod sessions;
 pub mod signing_keys;
 #[cfg(test)]

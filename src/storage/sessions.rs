@@ -1,7 +1,8 @@
-//! The queries of the session entity.
+//! The queries of the session entity that need no transaction; those that do are in `session_changes`.
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use time::OffsetDateTime;
 use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
@@ -44,6 +45,10 @@ pub struct NewSession<'a> {
     pub device: Option<&'a str>,
     /// Address.
     pub ip: Option<IpAddr>,
+    /// Family of the user agent.
+    pub user_agent: Option<&'a str>,
+    /// Network of the address.
+    pub network: Option<IpNet>,
 }
 
 /// A session found by one of several digests, and which of them it is stored under.
@@ -59,9 +64,9 @@ pub struct FoundSession {
 #[derive(Debug, Clone)]
 pub struct SessionStore {
     /// For presented tokens, which anybody may present.
-    lookups: Database,
+    pub(super) lookups: Database,
     /// For everything else, so that strangers' tokens cannot keep an operator from revoking.
-    database: Database,
+    pub(super) database: Database,
 }
 
 impl SessionStore {
@@ -69,35 +74,6 @@ impl SessionStore {
     #[must_use]
     pub fn new(lookups: Database, database: Database) -> Self {
         Self { lookups, database }
-    }
-
-    /// Stores a new session. Returns whether it was stored: a disabled subject gets none.
-    ///
-    /// # Errors
-    /// [`StorageError`] when the database refuses or does not answer.
-    pub async fn insert(&self, new: &NewSession<'_>) -> Result<bool, StorageError> {
-        let query = &queries::SESSION_INSERT;
-        let rows = self
-            .database
-            .execute(
-                query,
-                &[
-                    /* session_id */ &new.id.as_uuid(),
-                    /* token_digest */ &new.token_digest.as_ref(),
-                    /* subject */ &new.subject.as_str(),
-                    /* created_at */ &new.created_at,
-                    /* auth_time */ &new.auth_time,
-                    /* expires_at */ &new.expires_at,
-                    /* start_method */ &new.start_method,
-                    /* amr */ &new.amr,
-                    /* acr */ &new.acr,
-                    /* claims */ &Json(new.claims),
-                    /* device */ &new.device,
-                    /* ip */ &new.ip.map(|ip| ip.to_string()),
-                ],
-            )
-            .await?;
-        at_most_one_row(query, rows)
     }
 
     /// The session of a presented token, alive or not; nothing if no session has that token.
@@ -158,6 +134,60 @@ impl SessionStore {
             (query, self.database.rows(query, &[/* before */ &before, /* limit */ &limit]).await?)
         };
         rows.iter().map(|row| session(query.name, row)).collect()
+    }
+
+    /// At most `limit` live sessions of a subject, newest first; `idle_since` is the last use of an idle one.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the database does not answer.
+    pub async fn list_live(
+        &self,
+        subject: &Subject,
+        now: OffsetDateTime,
+        idle_since: OffsetDateTime,
+        limit: u16,
+    ) -> Result<Vec<Session>, StorageError> {
+        let query = &queries::SESSION_LIST_LIVE_BY_SUBJECT;
+        let (subject, limit) = (subject.as_str(), i64::from(limit));
+        let rows = self
+            .database
+            .rows(
+                query,
+                &[
+                    /* subject */ &subject,
+                    /* now */ &now,
+                    /* idle_since */ &idle_since,
+                    /* limit */ &limit,
+                ],
+            )
+            .await?;
+        rows.iter().map(|row| session(query.name, row)).collect()
+    }
+
+    /// Marks one session of `subject` revoked. Returns whether this call did it.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the database does not answer; the session may or may not be revoked then.
+    pub async fn revoke_own(
+        &self,
+        id: SessionId,
+        subject: &Subject,
+        at: OffsetDateTime,
+        reason: &str,
+    ) -> Result<bool, StorageError> {
+        let query = &queries::SESSION_REVOKE_OWN;
+        let (id, subject) = (id.as_uuid(), subject.as_str());
+        let rows = self
+            .database
+            .execute(
+                query,
+                &[
+                    /* session_id */ &id, /* subject */ &subject, /* revoked_at */ &at,
+                    /* revoke_reason */ &reason,
+                ],
+            )
+            .await?;
+        at_most_one_row(query, rows)
     }
 
     /// Marks one session revoked. Returns whether this call did it: the first revocation wins.
@@ -250,9 +280,10 @@ impl SessionStore {
     }
 }
 
-fn session(query: &'static str, row: &Row) -> Result<Session, StorageError> {
+pub(super) fn session(query: &'static str, row: &Row) -> Result<Session, StorageError> {
     let corrupt = |what| StorageError::Corrupt { query, what };
     let ip = row.get::<_, Option<String>>("ip");
+    let network = row.get::<_, Option<String>>("network");
     Ok(Session {
         id: SessionId::from(row.get::<_, Uuid>("session_id")),
         subject: Subject::parse(row.get::<_, String>("subject")).map_err(|_| corrupt("subject"))?,
@@ -268,5 +299,8 @@ fn session(query: &'static str, row: &Row) -> Result<Session, StorageError> {
         claims: row.try_get::<_, Json<Claims>>("claims").map_err(|_| corrupt("claims"))?.0,
         device: row.get("device"),
         ip: ip.map(|ip| ip.parse()).transpose().map_err(|_| corrupt("ip"))?,
+        user_agent: row.get("user_agent"),
+        network: network.map(|network| network.parse()).transpose().map_err(|_| corrupt("network"))?,
+        reauthenticate_since: row.get("reauthenticate_since"),
     })
 }

@@ -62,6 +62,7 @@ const LIBRARIES: &[(&[&str], &[&str])] = &[
 /// All that the domain may name: no I/O, no async, no framework.
 const OF_THE_DOMAIN: &[&str] = &[
     "base64",
+    "ipnet",
     "precis_profiles",
     "serde",
     "serde_json",
@@ -69,6 +70,7 @@ const OF_THE_DOMAIN: &[&str] = &[
     "time",
     "unicode_normalization",
     "uuid",
+    "woothee",
     "zeroize",
 ];
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use serde_json::{Value, json};
 
-use super::sessions::query_fields;
 use crate::{
     domain::{instant::rfc3339, signing_key::SigningKeyState},
     http::{
         detached::detached,
-        extract::granted::{Granted, KeysRead, KeysRotate},
+        extract::{
+            granted::{Granted, KeysRead, KeysRotate},
+            query::query_fields,
+        },
         problem::Problem,
         state::AppState,
     },

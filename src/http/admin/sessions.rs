@@ -1,6 +1,6 @@
 //! `/admin/sessions`: trusted back ends start sessions, operators find and end them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -19,10 +19,15 @@ use crate::{
         subject::Subject,
     },
     http::{
-        admin::start_request, detached::detached, extract::fields::invalid, middleware::request::note,
-        problem::Problem, state::AppState,
+        admin::start_request,
+        detached::detached,
+        extract::{fields::invalid, query::query_fields},
+        middleware::request::note,
+        problem::Problem,
+        revocation::{answer_revoked, wait_for_all},
+        state::AppState,
     },
-    service::sessions::{RevokeReason, Revoked, StartError},
+    service::sessions::{RevokeReason, StartError},
     storage::error::StorageError,
     telemetry::error_chain::ErrorChain,
 };
@@ -53,7 +58,7 @@ pub async fn start(
     Ok(HttpResponse::Created().json(json!({
         "session_id": started.id,
         "session_token": token,
-        "set_cookie": state.cookie.set(&token),
+        "set_cookie": state.cookie.set(&token, started.expires_at - state.clock.now()),
         "expires_at": rfc3339(started.expires_at),
     })))
 }
@@ -150,13 +155,6 @@ pub async fn revoke_all(
     Ok(answer_revoked(&state, revoked, wait).await)
 }
 
-async fn answer_revoked(state: &AppState, revoked: Revoked, wait: bool) -> HttpResponse {
-    if wait {
-        state.sessions.wait_until_effective(revoked).await;
-    }
-    HttpResponse::Ok().json(json!({ "revoked": revoked.sessions, "effective_by": rfc3339(revoked.effective_by) }))
-}
-
 fn document(state: &AppState, session: &Session) -> Value {
     let status = match state.sessions.status(session) {
         SessionStatus::Active => "active",
@@ -164,6 +162,7 @@ fn document(state: &AppState, session: &Session) -> Value {
         SessionStatus::SubjectDisabled => "subject_disabled",
         SessionStatus::Expired => "expired",
         SessionStatus::Idle => "idle",
+        SessionStatus::ReauthenticationNeeded => "reauthentication_needed",
     };
     json!({
         "session_id": session.id,
@@ -175,37 +174,13 @@ fn document(state: &AppState, session: &Session) -> Value {
         "idle_expires_at": rfc3339(session.idle_expires_at(state.sessions.rules().idle).min(session.expires_at)),
         "expires_at": rfc3339(session.expires_at),
         "revoked_at": session.revoked_at.map(rfc3339),
+        "reauthenticate_since": session.reauthenticate_since.map(rfc3339),
         "amr": session.amr,
         "acr": session.acr,
         "claims": session.claims,
         "device": session.device,
         "ip": session.ip,
     })
-}
-
-/// The request's query, each name at most once.
-///
-/// # Errors
-/// [`Problem::BadRequest`] for a name that occurs twice, or bytes that are not UTF-8 behind their percent escapes.
-pub fn query_fields(request: &HttpRequest) -> Result<BTreeMap<String, String>, Problem> {
-    let mut fields = BTreeMap::new();
-    for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
-        if value.contains(['\u{fffd}', '\0']) {
-            return Err(Problem::BadRequest("a query parameter is not valid UTF-8 or holds U+0000".into()));
-        }
-        if fields.insert(name.into_owned(), value.into_owned()).is_some() {
-            return Err(Problem::BadRequest("a query parameter occurs twice".into()));
-        }
-    }
-    Ok(fields)
-}
-
-fn wait_for_all(query: &mut BTreeMap<String, String>) -> Result<bool, Problem> {
-    match query.remove("wait").as_deref() {
-        None => Ok(false),
-        Some("all") => Ok(true),
-        Some(_) => Err(invalid("wait", "all")),
-    }
 }
 
 fn session_id(path: &str) -> Result<SessionId, Problem> {

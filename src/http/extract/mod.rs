@@ -4,3 +4,4 @@ pub mod fields;
 pub mod granted;
 pub mod granted_json;
 pub mod json_body;
+pub mod query;

@@ -1,6 +1,8 @@
 //! The public listener: what a browser may ask.
 
+pub mod own_sessions;
 pub mod problems;
+pub mod renewal;
 pub mod session;
 
 use actix_web::web;
@@ -9,6 +11,18 @@ use actix_web::web;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(super::resource("/session").route(super::get_or_head().to(session::show)))
+        .service(super::post_only("/session/renew").route(web::post().to(renewal::renew)))
+        .service(
+            web::resource("/sessions")
+                .route(super::get_or_head().to(own_sessions::list))
+                .route(web::delete().to(own_sessions::revoke_others))
+                .default_service(super::method_not_allowed("GET, HEAD, DELETE")),
+        )
+        .service(
+            web::resource("/sessions/{session_id}")
+                .route(web::delete().to(own_sessions::revoke))
+                .default_service(super::method_not_allowed("DELETE")),
+        )
         .service(super::post_only("/logout").route(web::post().to(session::logout)))
         .service(super::resource("/problems/{code}").route(super::get_or_head().to(problems::page)));
 }

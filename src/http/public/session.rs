@@ -7,7 +7,7 @@ use actix_web::{
     http::header::{self, HeaderName, HeaderValue},
     web::Data,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     http::{
         browser_session::{BrowserSession, forget},
         detached::detached,
-        middleware::cookie_bridge::SomethingPresented,
+        presented_token::PresentedToken,
         problem::Problem,
         same_origin::SameOrigin,
         state::AppState,
@@ -26,12 +26,17 @@ use crate::{
 
 /// `GET /session`: what the browser may know of its session; 401 without one.
 pub async fn show(session: BrowserSession, state: Data<AppState>) -> HttpResponse {
+    HttpResponse::Ok().json(document(&state, &session))
+}
+
+/// What a browser may know of its session.
+pub(super) fn document(state: &AppState, session: &BrowserSession) -> Value {
     let now = state.clock.now();
     let idle = state.sessions.rules().idle;
     let left = |end: OffsetDateTime| (end - now).whole_seconds().max(0);
     // This request counts as a use, so the whole idle timeout lies ahead.
     let idle_expires_in = i64::try_from(idle.timeout.as_secs()).unwrap_or(i64::MAX).min(left(session.expires_at));
-    HttpResponse::Ok().json(json!({
+    json!({
         "session_id": session.session_id,
         "subject": session.subject,
         "created_at": rfc3339(session.created_at),
@@ -41,7 +46,7 @@ pub async fn show(session: BrowserSession, state: Data<AppState>) -> HttpRespons
         "absolute_expires_in": left(session.expires_at),
         "amr": session.amr,
         "csrf_token": state.sessions.csrf_token(session.session_id),
-    }))
+    })
 }
 
 /// `POST /logout`: ends the session and takes the cookie away; fine without a session too.
@@ -53,6 +58,7 @@ pub async fn logout(
     _same_origin: SameOrigin,
     request: HttpRequest,
     session: Result<BrowserSession, Problem>,
+    presented: PresentedToken,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let live = match session {
@@ -68,14 +74,13 @@ pub async fn logout(
         })?;
         forget(&request);
     }
-    let presented = request.extensions().get::<SomethingPresented>().is_some_and(|presented| presented.0);
     let mut response = if sent_by_form(&request) {
         HttpResponse::SeeOther().insert_header((header::LOCATION, format!("{}/", state.origin))).finish()
     } else {
         HttpResponse::NoContent().finish()
     };
     let headers = response.headers_mut();
-    if live.is_none() && presented {
+    if live.is_none() && presented.has_cookie() {
         // A dead cookie is worth removing as well.
         if let Ok(value) = HeaderValue::from_str(&state.cookie.clear()) {
             headers.append(header::SET_COOKIE, value);

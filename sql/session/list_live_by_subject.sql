@@ -1,0 +1,20 @@
+-- session/list_live_by_subject: a subject's sessions that have neither ended nor been revoked, newest first.
+-- $1 subject text, $2 now timestamptz, $3 idle_since timestamptz (last seen before this: idle), $4 limit bigint
+-- Rows: at most $4, with what the status rule needs.
+SELECT s.session_id, s.subject, s.created_at, s.auth_time, s.last_seen_at, s.expires_at, s.amr, s.acr, s.claims, s.device,
+       host(s.ip) AS ip, s.user_agent, text(s.network) AS network, s.reauthenticate_since,
+       coalesce(s.revoked_at, CASE WHEN s.subject_epoch < x.revocation_epoch THEN x.revoked_at END,
+                CASE WHEN s.global_epoch < g.revocation_epoch THEN g.revoked_at END) AS revoked_at,
+       (s.subject_epoch < coalesce(x.revocation_epoch, 0) OR s.global_epoch < g.revocation_epoch) AS superseded,
+       (x.disabled_at IS NOT NULL) AS subject_disabled
+  FROM session AS s
+  LEFT JOIN subject_state AS x ON x.subject = s.subject
+ CROSS JOIN global_state AS g
+ WHERE s.subject = $1
+   AND s.revoked_at IS NULL
+   AND s.expires_at > $2
+   AND s.last_seen_at > $3
+   AND s.subject_epoch >= coalesce(x.revocation_epoch, 0)
+   AND s.global_epoch >= g.revocation_epoch
+ ORDER BY s.session_id DESC
+ LIMIT $4

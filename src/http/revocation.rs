@@ -1,0 +1,29 @@
+//! How a revocation is asked for and answered, on every listener alike.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpResponse;
+use serde_json::json;
+
+use super::{extract::fields::invalid, problem::Problem, state::AppState};
+use crate::{domain::instant::rfc3339, service::sessions::Revoked};
+
+/// How many sessions have ended, and from when no replica mints for them; only then where `wait` asks for that.
+pub(super) async fn answer_revoked(state: &AppState, revoked: Revoked, wait: bool) -> HttpResponse {
+    if wait {
+        state.sessions.wait_until_effective(revoked).await;
+    }
+    HttpResponse::Ok().json(json!({ "revoked": revoked.sessions, "effective_by": rfc3339(revoked.effective_by) }))
+}
+
+/// Takes `wait=all` from a query.
+///
+/// # Errors
+/// [`Problem::InvalidField`] for any other value.
+pub(super) fn wait_for_all(query: &mut BTreeMap<String, String>) -> Result<bool, Problem> {
+    match query.remove("wait").as_deref() {
+        None => Ok(false),
+        Some("all") => Ok(true),
+        Some(_) => Err(invalid("wait", "all")),
+    }
+}
