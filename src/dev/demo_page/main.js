@@ -37,7 +37,7 @@ function enter(next) {
 function tellTheEnd(here) {
   const left = token.secondsLeft();
   const who = here ? "You have just revoked it here." : "It was ended from somewhere else, just now.";
-  const rest = left > 0 ? ` The last token would pass for ${left} more seconds inside, where it stays; no new one is made.` : "";
+  const rest = left > 0 ? ` The last token still passes inside for ${left} s; it never left there, and no new one is made.` : "";
   write(byId("ended-text"), `${who} Whatever cookie this browser still has opens nothing: the next call is answered 401.${rest}`);
 }
 
