@@ -3,7 +3,7 @@
 use std::{fmt, sync::LazyLock};
 
 use super::{
-    admin, audiences, database, exchange, gateway, http, keys, log, login, password, public, secrets, session,
+    admin, audiences, database, exchange, gateway, http, keys, log, login, pages, password, public, secrets, session,
     shutdown, token,
 };
 
@@ -112,6 +112,7 @@ pub fn settings() -> &'static [SettingDoc] {
             database::SETTINGS,
             secrets::SETTINGS,
             session::SETTINGS,
+            pages::SETTINGS,
             password::SETTINGS,
             login::SETTINGS,
             token::SETTINGS,

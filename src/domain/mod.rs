@@ -3,17 +3,18 @@
 //! - [`session`]: the session, and the one rule that says whether it is alive.
 //! - [`session_token`]: the secret in the cookie, and the digest that is stored.
 //! - [`cookie_header`]: the exact parser that finds the token in a request.
+//! - [`return_to`]: where a browser goes after signing in.
 //! - [`subject`]: whom a session belongs to.
 //! - [`audience`]: who a token is for, and what it may say there.
 //! - [`unusual_activity`]: what it means that a session is used from elsewhere.
 //! - [`access_token`]: the exact claim set of a token.
 //! - [`signing_key`]: a key's states, decided by its dates.
 //! - [`client`]: service credentials and their scopes.
+//! - [`device`]: what a request tells of the device it comes from.
+//! - [`event`]: security events, and what is told of them.
 //! - [`username`]: the name of a password account, in its one form.
 //! - [`password`]: a password in memory, and the rules for a new one.
 //! - [`login_throttle`]: what a sign-in attempt is counted under, and what that leads to.
-//! - [`device`]: what a request tells of the device it comes from.
-//! - [`event`]: security events, and what is told of them.
 //! - [`instant`]: how an instant is written.
 //! - [`strict_json`]: JSON in which nothing is ambiguous.
 
@@ -27,6 +28,7 @@ pub mod event;
 pub mod instant;
 pub mod login_throttle;
 pub mod password;
+pub mod return_to;
 pub mod session;
 pub mod session_token;
 pub mod signing_key;

@@ -78,7 +78,8 @@ macro_rules! problems {
     ($( $pattern:pat => $status:literal, $code:literal, $title:literal, $remedy:literal; )+) => {
         impl Problem {
             /// The row of this problem.
-            fn row(&self) -> ProblemDoc {
+            #[must_use]
+            pub fn row(&self) -> ProblemDoc {
                 match self {
                     $( $pattern => ProblemDoc {
                         code: $code, status: $status, title: $title, remedy: $remedy,
@@ -193,7 +194,9 @@ impl Problem {
         }
     }
 
-    fn detail(&self) -> Option<String> {
+    /// Which rule was broken, without repeating input.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
         match self {
             Self::BadRequest(detail) | Self::MalformedJson(detail) => Some(detail.clone().into_owned()),
             Self::InvalidField { field, allowed } => Some(format!("{field}: {allowed}")),

@@ -5,8 +5,8 @@
 //!
 //! - [`url`], `tls`, [`pool`]: how the database is reached, every wait bounded.
 //! - [`migrate`]: the schema.
-//! - [`sessions`] with [`session_changes`] and [`former_tokens`], [`signing_keys`], [`clients`], [`accounts`], [`login_throttle`]:
-//!   the stores.
+//! - [`sessions`] with [`session_changes`] and [`former_tokens`], [`signing_keys`], [`clients`], [`accounts`],
+//!   [`login_throttle`]: the stores.
 
 pub mod accounts;
 mod at_home;

@@ -1,5 +1,7 @@
 //! The public listener: what a browser may ask.
 
+pub mod assets;
+pub mod login;
 pub mod own_sessions;
 pub mod problems;
 pub mod renewal;
@@ -24,5 +26,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .default_service(super::method_not_allowed("DELETE")),
         )
         .service(super::post_only("/logout").route(web::post().to(session::logout)))
+        .service(super::resource("/assets/{name}").route(super::get_or_head().to(assets::show)))
         .service(super::resource("/problems/{code}").route(super::get_or_head().to(problems::page)));
 }
