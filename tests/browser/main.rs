@@ -6,6 +6,7 @@
 mod browser;
 mod chromedriver;
 mod demo;
+mod elsewhere;
 mod pages;
 
 #[path = "../it/support/mod.rs"]
