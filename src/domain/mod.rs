@@ -17,6 +17,7 @@
 //! - [`login_throttle`]: what a sign-in attempt is counted under, and what that leads to.
 //! - [`instant`]: how an instant is written.
 //! - [`strict_json`]: JSON in which nothing is ambiguous.
+//! - [`urlencoded`]: forms in which nothing is ambiguous.
 
 pub mod access_token;
 pub mod audience;
@@ -35,4 +36,5 @@ pub mod signing_key;
 pub mod strict_json;
 pub mod subject;
 pub mod unusual_activity;
+pub mod urlencoded;
 pub mod username;

@@ -2,6 +2,8 @@
 
 use url::Url;
 
+use super::urlencoded::escaped;
+
 /// Longest request in bytes; a longer one counts as none.
 const LONGEST: usize = 2 * 1024;
 
@@ -89,17 +91,9 @@ fn decoded(path: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
-        let digit = |index: usize| after.get(index).and_then(|&byte| char::from(byte).to_digit(16));
-        match (first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(u8::try_from(high * 16 + low).ok()?);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
+        let byte = after.first_chunk().filter(|_| first == b'%').and_then(|digits| escaped(*digits));
+        bytes.push(byte.unwrap_or(first));
+        rest = if byte.is_some() { &after[2..] } else { after };
     }
     String::from_utf8(bytes).ok()
 }

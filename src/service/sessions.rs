@@ -180,6 +180,12 @@ impl Sessions {
         self.vault.csrf_token(session)
     }
 
+    /// Whether a form carries the synchroniser token of this session.
+    #[must_use]
+    pub fn is_csrf_token(&self, session: SessionId, presented: &str) -> bool {
+        self.vault.is_csrf_token(session, presented)
+    }
+
     /// Returns once the clock has reached `effective_by`.
     pub async fn wait_until_effective(&self, revoked: Revoked) {
         let left = revoked.effective_by - self.clock.now();

@@ -56,8 +56,8 @@ pub async fn bridge(
     let mut response = browser_session::while_seen(seen, next.call(request)).await?;
     let set: Vec<HeaderValue> = response.headers_mut().remove(header::SET_COOKIE).collect();
     let expires_at = browser_session::given_until(response.request());
-    // Who presented a token without a cookie keeps none.
-    for value in set.into_iter().filter(|_| transport == Transport::Cookie) {
+    // Who presented a token without a cookie keeps none, unless a sign-in has just given one.
+    for value in set.into_iter().filter(|_| transport == Transport::Cookie || expires_at.is_some()) {
         if let Some(value) = outward(&state, &key, expires_at, value) {
             response.headers_mut().append(header::SET_COOKIE, value);
         }

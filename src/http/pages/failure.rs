@@ -17,6 +17,10 @@ pub(super) fn words(problem: &Problem) -> Words {
             "This request was stopped",
             "It came from another site, so nothing was changed. If it was you, start again from here.",
         ),
+        Problem::CsrfToken => (
+            "This page was out of date",
+            "Nothing was changed. You may have signed in again since it was opened: start again from here.",
+        ),
         Problem::Unavailable => (
             "This does not work right now",
             "Something that this page needs does not answer. Wait a moment, then reload the page.",
