@@ -107,9 +107,8 @@ impl Browser {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        if tokio::time::timeout(PATIENCE, holds).await.is_err() {
-            panic!("not within 10 s: {expression}\non {}:\n{}", self.path().await, self.text().await);
-        }
+        let held = tokio::time::timeout(PATIENCE, holds).await.is_ok();
+        assert!(held, "not within 10 s: {expression}\non {}:\n{}", self.path().await, self.text().await);
     }
 
     /// Waits until the page at this path (without query) is there as a whole.
@@ -243,14 +242,14 @@ impl Browser {
         fs::write(folder.join(format!("{name}-{}{dark}.png", self.width)), picture).unwrap();
     }
 
-    /// A command of the Chrome DevTools Protocol.
+    /// A command of the Chrome `DevTools` Protocol.
     async fn command(&self, name: &'static str, parameters: Value) -> Value {
         let answer = self.client.issue_cmd(DevTools { name, parameters }).await;
         answer.unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 }
 
-/// A command of the Chrome DevTools Protocol, as chromedriver passes it on.
+/// A command of the Chrome `DevTools` Protocol, as chromedriver passes it on.
 #[derive(Debug)]
 struct DevTools {
     name: &'static str,

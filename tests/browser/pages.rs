@@ -40,7 +40,7 @@ async fn status(browser: &Browser) -> Value {
 async fn a_sign_in_lasts_until_it_is_ended_from_another_device() {
     let _places = places(2).await;
     let site = site().await;
-    let (mut first, mut second) = (Browser::open(site.front).await, Browser::open(site.front).await);
+    let (first, mut second) = (Browser::open(site.front).await, Browser::open(site.front).await);
 
     sign_in(&first).await;
     first.reload().await;
@@ -61,7 +61,6 @@ async fn a_sign_in_lasts_until_it_is_ended_from_another_device() {
     assert_eq!(status(&first).await, 401);
     second.goto("/api/hello").await;
     assert_eq!(status(&second).await, 200);
-    first.inspect("gateway-refusal").await;
     first.close().await;
     second.close().await;
 }
@@ -224,7 +223,6 @@ async fn every_page_can_be_used_by_everybody_and_fits_its_window() {
     browser.type_into("#password", PASSWORD).await;
     browser.click("form[action='/login'] button").await;
     browser.wait_for_page("/account").await;
-    browser.inspect("account-alone").await;
     browser.goto(TO_ACCOUNT).await;
     browser.inspect("sign-in-again").await;
 

@@ -190,6 +190,23 @@ async fn an_app_without_cookies_presents_its_token_by_the_session_scheme() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_without_cookies_lives_with_its_session_through_the_gateway_as_well() {
+    let site = Site::open().await;
+    let session = site.app.given_session("alice").await;
+    let authorization = format!("Session {}", session.token);
+    let ask = async |method: Method, path: &str| {
+        let request = site.request(method, path).header("authorization", &authorization);
+        let response = request.send().await.unwrap();
+        assert!(!response.headers().contains_key("set-cookie"), "{path}");
+        response.status()
+    };
+    assert_eq!(ask(Method::GET, "/session").await, StatusCode::OK);
+    assert_eq!(ask(Method::POST, "/logout").await, StatusCode::NO_CONTENT);
+    assert_eq!(ask(Method::GET, "/session").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(Method::GET, "/api/hello").await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_odd_in_a_clients_head_makes_the_gateway_fail() {
     let site = Site::open().await;
     let session = site.app.given_session("alice").await;

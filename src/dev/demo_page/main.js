@@ -29,7 +29,9 @@ function enter(next) {
     const signedIn = state === "live" || state === "ended";
     part.hidden = part.dataset.when === (signedIn ? "signed-out" : "signed-in");
   }
-  byId("safari").hidden = !(state === "none" && navigator.vendor.startsWith("Apple"));
+  // Whoever comes from the sign-in page without a session has a browser that dropped the cookie.
+  const justSignedIn = document.referrer !== "" && new URL(document.referrer).pathname === "/login";
+  byId("no-cookie").hidden = !(state === "none" && (justSignedIn || navigator.vendor.startsWith("Apple")));
   byId("ended").hidden = state !== "ended";
   if (state === "live") looks = 0;
 }
