@@ -3,7 +3,6 @@
 use std::{net::TcpListener, path::PathBuf, sync::Mutex, time::Duration};
 
 use ephemint::dev::supervisor::{Program, Supervised};
-use tempfile::TempDir;
 use tokio::{
     net::TcpStream,
     sync::{OnceCell, Semaphore, SemaphorePermit},
@@ -14,7 +13,6 @@ struct Driver {
     url: String,
     // A value that lives until the end of the process is never dropped; the kernel closes its lifeline, and that ends the driver.
     _running: Mutex<Supervised>,
-    _directory: TempDir,
 }
 
 static DRIVER: OnceCell<Driver> = OnceCell::const_new();
@@ -32,13 +30,15 @@ pub(crate) async fn places(count: u32) -> SemaphorePermit<'static> {
 }
 
 async fn start() -> Driver {
-    let directory = tempfile::tempdir().unwrap();
+    // For its log and what browsers leave behind; deleted by its watcher, after us.
+    let directory = tempfile::tempdir().unwrap().keep();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let program = Program::new(installed("chromedriver", "chromium-driver"))
+    let mut program = Program::new(installed("chromedriver", "chromium-driver"))
         .arguments([format!("--port={port}"), "--log-level=SEVERE".to_owned()])
-        .environment("HOME", directory.path())
-        .environment("TMPDIR", std::env::temp_dir());
-    let log = directory.path().join("chromedriver.log");
+        .environment("HOME", &directory)
+        .environment("TMPDIR", &directory);
+    program.remove_after = vec![directory.clone()];
+    let log = directory.join("chromedriver.log");
     let mut running = Supervised::spawn(&program, &log).unwrap();
     let listens = async {
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
@@ -48,7 +48,7 @@ async fn start() -> Driver {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), listens).await.expect("chromedriver listens within 20 s");
-    Driver { url: format!("http://127.0.0.1:{port}"), _running: Mutex::new(running), _directory: directory }
+    Driver { url: format!("http://127.0.0.1:{port}"), _running: Mutex::new(running) }
 }
 
 /// The path of a program that these tests cannot do without.
