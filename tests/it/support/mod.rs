@@ -8,6 +8,7 @@ pub(crate) mod database;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+pub(crate) mod site;
 pub(crate) mod visitor;
 pub(crate) mod wire;
 
