@@ -251,6 +251,7 @@ fn state(config: &Config, services: &Services, drain: &Drain) -> AppState {
         exchange: Arc::clone(&services.exchange),
         keys: Arc::clone(&services.keys),
         clients: Arc::clone(&services.clients),
+        accounts: Arc::clone(&services.accounts),
         issuer: services.issuer.clone(),
         algorithms: services.keys.rules().algorithms.clone(),
         origin: config.public.origin.as_str().to_owned(),

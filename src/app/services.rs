@@ -8,19 +8,28 @@ use crate::{
     crypto::{
         error::CryptoError,
         master_key::{MasterKey, Vault},
+        passwords::{HashError, PasswordCost, PasswordHasher},
+        webhook_key::WebhookKey,
     },
     domain::access_token::{MAX_TOKEN_LENGTH, longest_token},
+    outbound::webhook::{Receiver, SetupError},
     service::{
+        accounts::{AccountParts, Accounts},
         activity::Activity,
         clients::Clients,
         events::Events,
         exchange::{Exchange, IssuerRules},
         keys::{KeyRules, Keys, KeysError},
+        password_pool::{PasswordPool, PasswordPoolOptions},
         sessions::{SessionRules, Sessions},
+        webhook::{Webhook, WebhookRules},
     },
     storage::{
+        accounts::AccountStore,
         clients::ClientStore,
         error::StorageError,
+        hook_deliveries::HookDeliveryStore,
+        login_throttle::LoginThrottleStore,
         migrate::{self, MigrateError, Migrated},
         pool::{Pool, PoolOptions, PoolSetupError},
         run::Database,
@@ -70,9 +79,15 @@ pub enum ServicesError {
         #[source]
         source: StorageError,
     },
+    /// The webhook's receiver cannot be reached in any way.
+    #[error("hooks.url cannot be used")]
+    Webhook(#[from] SetupError),
     /// No keys could be derived.
     #[error("secrets.master_key cannot be used")]
     MasterKey(#[from] CryptoError),
+    /// No password could be hashed.
+    #[error("[password] cannot be used")]
+    Password(#[from] HashError),
     /// The signing keys are not usable.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -114,6 +129,8 @@ pub struct Services {
     pub keys: Arc<Keys>,
     /// The service credentials.
     pub clients: Arc<Clients>,
+    /// The password accounts.
+    pub accounts: Arc<Accounts>,
     /// The exchange.
     pub exchange: Arc<Exchange>,
     /// Who issues tokens, with what.
@@ -164,7 +181,8 @@ impl Services {
             address_precision: config.session.address_precision,
             turn_timeout: config.database.query_timeout,
         };
-        let events = Arc::new(Events::default());
+        let webhook = webhook(config, &database, &clock, &metrics)?;
+        let events = Arc::new(Events::new(webhook));
         let sessions = Arc::new(Sessions::new(
             store,
             Arc::clone(&vault),
@@ -183,6 +201,7 @@ impl Services {
         ));
         let clients =
             Arc::new(Clients::new(ClientStore::new(database.clone()), Arc::clone(&vault), Arc::clone(&clock)));
+        let accounts = Arc::new(accounts(config, &lookups, &database, &vault, &events, &clock, &metrics)?);
         let issuer = IssuerRules {
             issuer: config.token.issuer.as_str().to_owned(),
             algorithm: config.token.algorithm,
@@ -215,6 +234,7 @@ impl Services {
             sessions,
             keys,
             clients,
+            accounts,
             exchange,
             issuer,
         })
@@ -271,11 +291,69 @@ pub async fn migrate(config: &Config) -> Result<Migrated, ServicesError> {
     Ok(migrated)
 }
 
+/// The webhook, where one is configured.
+fn webhook(
+    config: &Config,
+    database: &Database,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Option<Arc<Webhook>>, SetupError> {
+    let Some(receiver) = &config.hooks.receiver else { return Ok(None) };
+    let rules = WebhookRules {
+        events: config.hooks.events.iter().copied().collect(),
+        max_attempts: config.hooks.max_attempts,
+        max_pending: config.hooks.max_pending,
+    };
+    let keys = receiver.secrets.iter().map(|secret| WebhookKey::new(secret.expose())).collect();
+    let receiver = Receiver::new(&receiver.url, config.hooks.timeout)?;
+    let store = HookDeliveryStore::new(database.clone());
+    Ok(Some(Arc::new(Webhook::new(store, receiver, keys, rules, Arc::clone(clock), metrics.clone()))))
+}
+
 /// The keys derived from the configured master keys.
 fn vault(config: &Config) -> Result<Vault, CryptoError> {
     let current = MasterKey::from(*config.secrets.master_key.expose());
     let previous = config.secrets.previous_master_keys.iter().map(|key| MasterKey::from(*key.expose())).collect();
     Vault::new(current, previous)
+}
+
+/// The password accounts. Attempts to sign in, which anybody may make, keep to the connections of lookups.
+fn accounts(
+    config: &Config,
+    lookups: &Database,
+    database: &Database,
+    vault: &Arc<Vault>,
+    events: &Arc<Events>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Accounts, HashError> {
+    let cost = PasswordCost {
+        memory_kib: config.password.memory_kib,
+        iterations: config.password.iterations,
+        parallelism: config.password.parallelism,
+    };
+    let options = PasswordPoolOptions { threads: config.password.hash_threads, queue: config.password.hash_queue };
+    let pool = PasswordPool::new(PasswordHasher::new(cost)?, options, Arc::clone(clock), metrics.clone());
+    Ok(Accounts::new(AccountParts {
+        store: AccountStore::new(lookups.clone(), database.clone()),
+        throttle_store: LoginThrottleStore::new(lookups.clone()),
+        throttle_rules: config.login.throttle.clone(),
+        most_delayed: config.login.most_delayed,
+        pool,
+        vault: Arc::clone(vault),
+        words: own_names(config.public.origin.as_str()),
+        events: Arc::clone(events),
+        clock: Arc::clone(clock),
+        metrics: metrics.clone(),
+    }))
+}
+
+/// Words by which people call the service: its program and the parts of its host name.
+fn own_names(origin: &str) -> Vec<String> {
+    let host = origin.rsplit('/').next().unwrap_or_default();
+    let host = host.split(':').next().unwrap_or_default();
+    let parts = host.split('.').chain([host, "ephemint"]);
+    parts.map(str::to_owned).collect()
 }
 
 fn database_url(config: &Config) -> Result<DatabaseUrl, ServicesError> {

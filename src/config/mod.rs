@@ -11,11 +11,14 @@ mod exchange;
 mod fault;
 mod file;
 mod gateway;
+mod hooks;
 mod http;
 mod keys;
 mod layers;
 mod log;
+mod login;
 mod origin;
+mod password;
 mod public;
 mod reader;
 mod secret;
@@ -36,10 +39,13 @@ pub use self::{
     exchange::ExchangeConfig,
     fault::{ConfigError, Fault, Problem, Source},
     gateway::GatewayConfig,
+    hooks::{HooksConfig, Receiver},
     http::HttpConfig,
     keys::KeysConfig,
     log::{LogConfig, LogFormat, LogLevel},
+    login::LoginConfig,
     origin::{Issuer, Origin},
+    password::PasswordConfig,
     public::PublicConfig,
     reader::ShownSetting,
     secret::Secret,
@@ -71,12 +77,18 @@ pub struct Config {
     pub secrets: SecretsConfig,
     /// How long sessions live and how browsers carry them.
     pub session: SessionConfig,
+    /// What hashing a password costs.
+    pub password: PasswordConfig,
+    /// How attempts to sign in are throttled.
+    pub login: LoginConfig,
     /// What access tokens are like.
     pub token: TokenConfig,
     /// The core act's limits.
     pub exchange: ExchangeConfig,
     /// The rhythm of signing keys.
     pub keys: KeysConfig,
+    /// The webhook that security events are sent to.
+    pub hooks: HooksConfig,
     /// What is logged, and in which form.
     pub log: LogConfig,
     /// Who tokens are for, by unique name, in the order of their declaration.
@@ -156,9 +168,12 @@ fn sections(reader: &mut Reader) -> Option<Config> {
     let database = database::read(reader);
     let secrets = secrets::read(reader);
     let session = session::read(reader);
+    let password = password::read(reader);
+    let login = login::read(reader);
     let token = token::read(reader, public.as_ref().map(|public| &public.origin));
     let exchange = exchange::read(reader);
     let keys = keys::read(reader);
+    let hooks = hooks::read(reader);
     let log = log::read(reader);
     let audiences = audiences::read(reader, token.ttl, token.algorithm);
     Some(Config {
@@ -170,9 +185,12 @@ fn sections(reader: &mut Reader) -> Option<Config> {
         database: database?,
         secrets: secrets?,
         session: session?,
+        password: password?,
+        login: login?,
         token: token.complete()?,
         exchange: exchange?,
         keys: keys?,
+        hooks: hooks?,
         log: log?,
         audiences: audiences?,
     })

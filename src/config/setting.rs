@@ -3,7 +3,8 @@
 use std::{fmt, sync::LazyLock};
 
 use super::{
-    admin, audiences, database, exchange, gateway, http, keys, log, public, secrets, session, shutdown, token,
+    admin, audiences, database, exchange, gateway, hooks, http, keys, log, login, password, public, secrets, session,
+    shutdown, token,
 };
 
 /// One row of the table: everything that the program and its documentation know about a setting.
@@ -111,9 +112,12 @@ pub fn settings() -> &'static [SettingDoc] {
             database::SETTINGS,
             secrets::SETTINGS,
             session::SETTINGS,
+            password::SETTINGS,
+            login::SETTINGS,
             token::SETTINGS,
             exchange::SETTINGS,
             keys::SETTINGS,
+            hooks::SETTINGS,
             log::SETTINGS,
             audiences::SETTINGS,
         ]

@@ -7,6 +7,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::domain::{
     client::{ClientSecret, ClientSecretDigest},
+    login_throttle::{Network, ThrottleKey, ThrottleKind},
     session::SessionId,
     session_token::{SessionToken, SessionTokenDigest},
 };
@@ -45,6 +46,29 @@ impl Vault {
     #[must_use]
     pub fn csrf_token(&self, session: SessionId) -> String {
         URL_SAFE_NO_PAD.encode(hmac::sign(&self.current.csrf_tokens, session.as_uuid().as_bytes()))
+    }
+
+    /// The key under which sign-in attempts of one kind are counted: a digest, because names and addresses are personal, and keyed,
+    /// because there are so few of them that anybody could try them all.
+    #[must_use]
+    pub fn throttle_key(&self, kind: ThrottleKind, account: &[u8], network: Network) -> ThrottleKey {
+        let network = network.to_string();
+        let (account, network): (&[u8], &[u8]) = match kind {
+            ThrottleKind::AccountNetwork => (account, network.as_bytes()),
+            ThrottleKind::Network => (&[], network.as_bytes()),
+            ThrottleKind::Account => (account, &[]),
+            ThrottleKind::Overall => (&[], &[]),
+        };
+        let mut context = hmac::Context::with_key(&self.current.throttle_keys);
+        // No network and no kind holds a zero byte, so the parts cannot run into each other.
+        for part in [kind.as_str().as_bytes(), network, account] {
+            context.update(part);
+            context.update(&[0]);
+        }
+        let mut digest = [0; 32];
+        // As below.
+        digest.copy_from_slice(context.sign().as_ref());
+        ThrottleKey::new(digest)
     }
 
     /// The 64 bytes that sign cookies, under the current master key. Secret: only for the cookie library.
@@ -91,6 +115,33 @@ mod tests {
         let secret = ClientSecret::parse(text.as_bytes()).unwrap();
         let vault = vault(1, &[]);
         assert_ne!(vault.session_token_digest(&token).as_ref(), vault.client_secret_digest(&secret).as_ref());
+    }
+
+    #[test]
+    fn every_kind_account_and_network_is_counted_under_a_key_of_its_own() {
+        let network = |text: &str| Network::of(text.parse().unwrap());
+        let (here, there) = (network("203.0.113.9"), network("203.0.113.10"));
+        let vault = vault(1, &[]);
+        let key = |kind, account: &str, network| vault.throttle_key(kind, account.as_bytes(), network);
+        use ThrottleKind::{Account, AccountNetwork, Network as OneNetwork, Overall};
+        let keys = [
+            key(AccountNetwork, "alice", here),
+            key(AccountNetwork, "alice", there),
+            key(AccountNetwork, "bob", here),
+            key(OneNetwork, "alice", here),
+            key(OneNetwork, "alice", there),
+            key(Account, "alice", here),
+            key(Account, "bob", here),
+            key(Account, "203.0.113.9", here),
+            key(Overall, "alice", here),
+        ];
+        for (position, one) in keys.iter().enumerate() {
+            assert!(!keys[..position].contains(one), "{position}");
+        }
+        assert_eq!(key(OneNetwork, "alice", here), key(OneNetwork, "bob", here));
+        assert_eq!(key(Account, "alice", here), key(Account, "alice", there));
+        assert_eq!(key(Overall, "alice", here), key(Overall, "bob", there));
+        assert_ne!(key(Account, "alice", here), self::vault(2, &[]).throttle_key(Account, b"alice", here));
     }
 
     #[test]

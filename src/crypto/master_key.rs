@@ -22,6 +22,7 @@ const SESSION_TOKENS: &[u8] = b"digest session tokens";
 const CLIENT_SECRETS: &[u8] = b"digest client secrets";
 const COOKIES: &[u8] = b"sign cookies";
 const CSRF_TOKENS: &[u8] = b"bind csrf tokens to sessions";
+const THROTTLE_KEYS: &[u8] = b"digest login throttle keys";
 
 /// The operator's secret: 256 bits from which every other symmetric key is derived.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -101,6 +102,7 @@ pub(super) struct DerivedKeys {
     pub(super) client_secrets: hmac::Key,
     pub(super) cookies: Zeroizing<[u8; 64]>,
     pub(super) csrf_tokens: hmac::Key,
+    pub(super) throttle_keys: hmac::Key,
 }
 
 impl DerivedKeys {
@@ -110,6 +112,7 @@ impl DerivedKeys {
         let session_tokens = derive::<32>(&root, SESSION_TOKENS)?;
         let client_secrets = derive::<32>(&root, CLIENT_SECRETS)?;
         let csrf_tokens = derive::<32>(&root, CSRF_TOKENS)?;
+        let throttle_keys = derive::<32>(&root, THROTTLE_KEYS)?;
         Ok(Self {
             id: MasterKeyId(*derive(&root, MASTER_KEY_ID)?),
             sealing: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*sealing).map_err(|_| CryptoError::Derivation)?),
@@ -117,6 +120,7 @@ impl DerivedKeys {
             client_secrets: hmac::Key::new(hmac::HMAC_SHA256, &*client_secrets),
             cookies: derive(&root, COOKIES)?,
             csrf_tokens: hmac::Key::new(hmac::HMAC_SHA256, &*csrf_tokens),
+            throttle_keys: hmac::Key::new(hmac::HMAC_SHA256, &*throttle_keys),
         })
     }
 }
@@ -153,7 +157,7 @@ mod tests {
     #[test]
     fn each_purpose_has_its_own_key() {
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(&[1; 32]);
-        let purposes = [MASTER_KEY_ID, SEALING, SESSION_TOKENS, CLIENT_SECRETS, COOKIES];
+        let purposes = [MASTER_KEY_ID, SEALING, SESSION_TOKENS, CLIENT_SECRETS, COOKIES, CSRF_TOKENS, THROTTLE_KEYS];
         let keys = purposes.map(|purpose| *derive::<32>(&root, purpose).unwrap());
         for (position, key) in keys.iter().enumerate() {
             assert!(!keys[..position].contains(key));

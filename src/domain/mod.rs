@@ -9,21 +9,30 @@
 //! - [`access_token`]: the exact claim set of a token.
 //! - [`signing_key`]: a key's states, decided by its dates.
 //! - [`client`]: service credentials and their scopes.
+//! - [`username`]: the name of a password account, in its one form.
+//! - [`password`]: a password in memory, and the rules for a new one.
+//! - [`login_throttle`]: what a sign-in attempt is counted under, and what that leads to.
 //! - [`device`]: what a request tells of the device it comes from.
 //! - [`event`]: security events, and what is told of them.
+//! - [`retry`]: when something that failed is tried again.
 //! - [`instant`]: how an instant is written.
 //! - [`strict_json`]: JSON in which nothing is ambiguous.
 
 pub mod access_token;
 pub mod audience;
 pub mod client;
+mod common_password;
 pub mod cookie_header;
 pub mod device;
 pub mod event;
 pub mod instant;
+pub mod login_throttle;
+pub mod password;
+pub mod retry;
 pub mod session;
 pub mod session_token;
 pub mod signing_key;
 pub mod strict_json;
 pub mod subject;
 pub mod unusual_activity;
+pub mod username;

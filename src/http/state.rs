@@ -8,7 +8,9 @@ use crate::{
     clock::Clock,
     domain::audience::Algorithm,
     http::drain::Drain,
-    service::{clients::Clients, exchange::Exchange, exchange::IssuerRules, keys::Keys, sessions::Sessions},
+    service::{
+        accounts::Accounts, clients::Clients, exchange::Exchange, exchange::IssuerRules, keys::Keys, sessions::Sessions,
+    },
     storage::run::Database,
     telemetry::metrics::Metrics,
 };
@@ -36,6 +38,8 @@ pub struct Shared {
     pub keys: Arc<Keys>,
     /// The service credentials.
     pub clients: Arc<Clients>,
+    /// The password accounts.
+    pub accounts: Arc<Accounts>,
     /// Who issues tokens, with what.
     pub issuer: IssuerRules,
     /// The algorithms that have an issuer.

@@ -2,6 +2,7 @@
 //!
 //! Services read the clock once per operation and pass `now` down. They know nothing of HTTP.
 
+pub mod accounts;
 pub mod activity;
 pub mod clients;
 pub mod events;
@@ -10,4 +11,8 @@ pub mod key_ring;
 mod key_rotation;
 mod key_rules;
 pub mod keys;
+mod login;
+mod login_throttle;
+pub mod password_pool;
 pub mod sessions;
+pub mod webhook;

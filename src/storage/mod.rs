@@ -1,18 +1,22 @@
 //! What is remembered, in Postgres: the only room that names its driver.
 //!
-//! Never stored: session tokens, client secrets and private keys in the clear. Each statement is a file under `sql/`, listed in
+//! Never stored: session tokens, client secrets, passwords and private keys in the clear. Each statement is a file under `sql/`, listed in
 //! [`queries`] and run by [`run`]; each entity has a store.
 //!
 //! - [`url`], `tls`, [`pool`]: how the database is reached, every wait bounded.
 //! - [`migrate`]: the schema.
-//! - [`sessions`] with [`session_changes`] and [`former_tokens`], [`signing_keys`], [`clients`]: the stores.
+//! - [`sessions`] with [`session_changes`] and [`former_tokens`], [`accounts`], [`login_throttle`], [`signing_keys`],
+//!   [`clients`], [`hook_deliveries`]: the stores.
 
+pub mod accounts;
 mod at_home;
 pub mod clients;
 mod connection_string;
 pub mod error;
 pub mod former_tokens;
+pub mod hook_deliveries;
 mod loan;
+pub mod login_throttle;
 pub mod migrate;
 pub mod pool;
 pub mod queries;

@@ -23,6 +23,14 @@ macro_rules! queries {
 }
 
 queries! {
+    ACCOUNT_CONFIRM = "account/confirm",
+    ACCOUNT_FIND = "account/find",
+    ACCOUNT_FIND_SUBJECT = "account/find_subject",
+    ACCOUNT_INSERT = "account/insert",
+    ACCOUNT_LIST = "account/list",
+    ACCOUNT_REMOVE = "account/remove",
+    ACCOUNT_REPLACE_PASSWORD_HASH = "account/replace_password_hash",
+    ACCOUNT_SET_PASSWORD = "account/set_password",
     CLIENT_FIND_BY_SECRET_DIGEST = "client/find_by_secret_digest",
     CLIENT_INSERT = "client/insert",
     CLIENT_LIST = "client/list",
@@ -33,6 +41,14 @@ queries! {
     FORMER_TOKEN_INVALIDATE = "former_token/invalidate",
     FORMER_TOKEN_MARK_REUSED = "former_token/mark_reused",
     FORMER_TOKEN_TRIM = "former_token/trim",
+    HOOK_DELIVERY_CLAIM = "hook_delivery/claim",
+    HOOK_DELIVERY_COUNT = "hook_delivery/count",
+    HOOK_DELIVERY_INSERT = "hook_delivery/insert",
+    HOOK_DELIVERY_POSTPONE = "hook_delivery/postpone",
+    HOOK_DELIVERY_SETTLE = "hook_delivery/settle",
+    LOGIN_THROTTLE_COUNT = "login_throttle/count",
+    LOGIN_THROTTLE_SWEEP = "login_throttle/sweep",
+    LOGIN_THROTTLE_TAKE_BACK = "login_throttle/take_back",
     SCHEMA_PING = "schema/ping",
     SCHEMA_VERSION = "schema/version",
     SESSION_COUNT_LIVE = "session/count_live",
@@ -63,6 +79,8 @@ queries! {
     SIGNING_KEY_LOCK = "signing_key/lock",
     SIGNING_KEY_RESEAL = "signing_key/reseal",
     SIGNING_KEY_RETIRE = "signing_key/retire",
+    SUBJECT_DISABLE = "subject/disable",
+    SUBJECT_ENABLE = "subject/enable",
     SUBJECT_RAISE_EPOCH = "subject/raise_epoch",
     SUBJECT_RAISE_GLOBAL_EPOCH = "subject/raise_global_epoch",
 }

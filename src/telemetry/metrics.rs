@@ -20,6 +20,8 @@ const FAST: [f64; 14] =
 /// From 5 µs to 10 ms: the range of one signature.
 const SIGNATURE: [f64; 10] =
     [0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01];
+/// From 10 ms to 5 s: the range of one password hash.
+const PASSWORD: [f64; 10] = [0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
 /// Bytes, up to where a response head would become too large for a gateway.
 const BYTES: [f64; 8] = [256.0, 384.0, 512.0, 768.0, 1_024.0, 1_536.0, 2_048.0, 3_584.0];
 
@@ -102,6 +104,12 @@ metrics! {
     sessions_started_total: IntCounterVec["method"];
     /// Sessions ended by a deliberate act, by reason.
     sessions_ended_total: IntCounterVec["reason"];
+    /// Attempts to sign in with a password, by outcome.
+    logins_total: IntCounterVec["outcome"];
+    /// Password hashes that wait for a thread.
+    password_hash_queue: IntGauge;
+    /// Time to compute one password hash, in seconds.
+    password_hash_duration_seconds: Histogram(PASSWORD);
     /// Last-seen times that wait to be written.
     activity_pending: IntGauge;
     /// Time to write one batch of last-seen times, in seconds.
@@ -114,6 +122,10 @@ metrics! {
     signing_key_next_rotation_seconds: GaugeVec["alg"];
     /// Key set requests, by status.
     jwks_requests_total: IntCounterVec["status"];
+    /// Security events on their way to the webhook, by what became of an attempt.
+    hook_deliveries_total: IntCounterVec["outcome"];
+    /// Security events of all replicas that wait to be posted to the webhook.
+    hook_deliveries_pending: IntGauge;
     /// HTTP requests answered, by listener, route pattern, method and status.
     http_requests_total: IntCounterVec["listener", "route", "method", "status"];
     /// Time to answer one HTTP request, in seconds.

@@ -18,6 +18,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("telemetry", Floor::Ground),
     ("version", Floor::Ground),
     ("crypto", Floor::First),
+    ("outbound", Floor::First),
     ("storage", Floor::First),
     ("service", Floor::Second),
     ("http", Floor::Third),
@@ -44,22 +45,34 @@ const LIBRARIES: &[(&[&str], &[&str])] = &[
         &["actix_http", "actix_server", "actix_service", "actix_session", "actix_web"],
         &["http", "app", "cli", "dev", "main"],
     ),
-    (
-        &["deadpool_postgres", "refinery", "rustls", "rustls_native_certs", "tokio_postgres", "tokio_postgres_rustls"],
-        &["storage"],
-    ),
+    (&["deadpool_postgres", "refinery", "tokio_postgres", "tokio_postgres_rustls"], &["storage"]),
+    (&["rustls", "rustls_native_certs"], &["outbound", "storage"]),
+    (&["http_body_util", "hyper", "hyper_util", "tokio_rustls"], &["outbound"]),
     (&["josekit"], &["crypto"]),
+    (&["argon2"], &["crypto"]),
     (&["aws_lc_rs"], &["crypto", "random"]),
     (&["prometheus"], &["telemetry"]),
     (&["figment"], &["config"]),
     (&["clap"], &["cli", "main"]),
     (&["jsonwebtoken"], &["dev"]),
     (&["reqwest"], &["cli", "dev"]),
+    (&["rpassword"], &["cli"]),
 ];
 
 /// All that the domain may name: no I/O, no async, no framework.
-const OF_THE_DOMAIN: &[&str] =
-    &["base64", "ipnet", "serde", "serde_json", "thiserror", "time", "uuid", "woothee", "zeroize"];
+const OF_THE_DOMAIN: &[&str] = &[
+    "base64",
+    "ipnet",
+    "precis_profiles",
+    "serde",
+    "serde_json",
+    "thiserror",
+    "time",
+    "unicode_normalization",
+    "uuid",
+    "woothee",
+    "zeroize",
+];
 
 /// One place where a text breaks a rule.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The suite: the service from outside, on a real Postgres, over real sockets; and the rules of the house.
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod accounts;
 mod admin_sessions;
 mod at_rest;
 mod cli;
@@ -8,6 +9,7 @@ mod database_faults;
 mod dev;
 mod discovery;
 mod docs;
+mod events;
 mod exchange;
 mod floors;
 mod gateway;
