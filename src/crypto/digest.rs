@@ -119,11 +119,12 @@ mod tests {
 
     #[test]
     fn every_kind_account_and_network_is_counted_under_a_key_of_its_own() {
+        use ThrottleKind::{Account, AccountNetwork, Network as OneNetwork, Overall};
+
         let network = |text: &str| Network::of(text.parse().unwrap());
         let (here, there) = (network("203.0.113.9"), network("203.0.113.10"));
         let vault = vault(1, &[]);
         let key = |kind, account: &str, network| vault.throttle_key(kind, account.as_bytes(), network);
-        use ThrottleKind::{Account, AccountNetwork, Network as OneNetwork, Overall};
         let keys = [
             key(AccountNetwork, "alice", here),
             key(AccountNetwork, "alice", there),
