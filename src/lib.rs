@@ -7,9 +7,9 @@
 //! 3      │  http/         what the outside may ask, and what it is told  │
 //!        ├──────────────────────────────────────────────────────────────┤
 //! 2      │  service/      what the product does, in domain words         │
-//!        ├──────────────────────────────┬───────────────────────────────┤
-//! 1      │  storage/   remembers        │  crypto/   proves              │
-//!        ├──────────────────────────────┴───────────────────────────────┤
+//!        ├──────────────────────────────────────────────────────────────┤
+//! 1      │  storage/  remembers │ crypto/  proves │ outbound/  tells     │
+//!        ├──────────────────────────────────────────────────────────────┤
 //! ground │  domain/    clock  random    config/   telemetry/             │
 //!        └──────────────────────────────────────────────────────────────┘
 //! ```
@@ -26,6 +26,7 @@ pub mod crypto;
 pub mod dev;
 pub mod domain;
 pub mod http;
+pub mod outbound;
 pub mod random;
 pub mod service;
 pub mod storage;

@@ -1,8 +1,12 @@
-//! The work that goes on beside requests: keys are watched, last-seen times are written, old counts are swept.
+//! The work that goes on beside requests: keys are watched, last-seen times are written, old counts are swept, events are posted.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::JoinHandle, time::MissedTickBehavior};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+    time::MissedTickBehavior,
+};
 
 use super::services::Services;
 use crate::{
@@ -14,6 +18,8 @@ use crate::{
 const SKEW_INTERVAL: Duration = Duration::from_secs(10);
 /// How often counts of attempts to sign in that make no difference any more are removed.
 const LOGIN_THROTTLE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the outbox of the webhook is looked into, unless something calls for it earlier.
+const WEBHOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a task that panicked rests before it is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
@@ -35,8 +41,9 @@ impl Background {
         let flush_interval = activity.flush_interval();
         let (database, clock, metrics) =
             (services.database.clone(), Arc::clone(&services.clock), services.metrics.clone());
-        let tasks = vec![
-            every("clock_skew", SKEW_INTERVAL, stopped.clone(), services.metrics.clone(), move || {
+        let never = Arc::new(Notify::new());
+        let mut tasks = vec![
+            every("clock_skew", SKEW_INTERVAL, never.clone(), stopped.clone(), services.metrics.clone(), move || {
                 let (database, clock, metrics) = (database.clone(), Arc::clone(&clock), metrics.clone());
                 async move {
                     let database_time = database.ping().await?;
@@ -45,19 +52,33 @@ impl Background {
                     Ok::<(), StorageError>(())
                 }
             }),
-            every("signing_keys", poll_interval, stopped.clone(), services.metrics.clone(), move || {
+            every("signing_keys", poll_interval, never.clone(), stopped.clone(), services.metrics.clone(), move || {
                 let keys = Arc::clone(&keys);
                 async move { keys.step().await }
             }),
-            every("login_throttle", LOGIN_THROTTLE_INTERVAL, stopped.clone(), services.metrics.clone(), move || {
-                let accounts = Arc::clone(&accounts);
-                async move { accounts.sweep().await }
-            }),
-            every("activity", flush_interval, stopped, services.metrics.clone(), move || {
+            every(
+                "login_throttle",
+                LOGIN_THROTTLE_INTERVAL,
+                never.clone(),
+                stopped.clone(),
+                services.metrics.clone(),
+                move || {
+                    let accounts = Arc::clone(&accounts);
+                    async move { accounts.sweep().await }
+                },
+            ),
+            every("activity", flush_interval, never, stopped.clone(), services.metrics.clone(), move || {
                 let activity = Arc::clone(&activity);
                 async move { activity.flush().await }
             }),
         ];
+        if let Some(webhook) = services.events.webhook() {
+            let (webhook, wake) = (Arc::clone(webhook), Arc::clone(webhook.wake()));
+            tasks.push(every("webhook", WEBHOOK_INTERVAL, wake, stopped, services.metrics.clone(), move || {
+                let webhook = Arc::clone(&webhook);
+                async move { webhook.step().await }
+            }));
+        }
         Self { stop, tasks }
     }
 
@@ -71,11 +92,12 @@ impl Background {
     }
 }
 
-/// Runs `step` at every interval until stopped. A failure is logged once, when it begins and when it ends; a panic ends the step,
+/// Runs `step` at every interval, and when woken, until stopped. A failure is logged once, when it begins and when it ends; a panic ends the step,
 /// not the task.
 fn every<F, W, E>(
     task: &'static str,
     interval: Duration,
+    wake: Arc<Notify>,
     mut stopped: watch::Receiver<bool>,
     metrics: Metrics,
     step: F,
@@ -92,6 +114,7 @@ where
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
+                () = wake.notified() => {}
                 _ = stopped.wait_for(|stop| *stop) => break,
             }
             let result = tokio::spawn(step()).await;

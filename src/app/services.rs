@@ -9,8 +9,10 @@ use crate::{
         error::CryptoError,
         master_key::{MasterKey, Vault},
         passwords::{HashError, PasswordCost, PasswordHasher},
+        webhook_key::WebhookKey,
     },
     domain::access_token::{MAX_TOKEN_LENGTH, longest_token},
+    outbound::webhook::{Receiver, SetupError},
     service::{
         accounts::{AccountParts, Accounts},
         activity::Activity,
@@ -20,11 +22,13 @@ use crate::{
         keys::{KeyRules, Keys, KeysError},
         password_pool::{PasswordPool, PasswordPoolOptions},
         sessions::{SessionRules, Sessions},
+        webhook::{Webhook, WebhookRules},
     },
     storage::{
         accounts::AccountStore,
         clients::ClientStore,
         error::StorageError,
+        hook_deliveries::HookDeliveryStore,
         login_throttle::LoginThrottleStore,
         migrate::{self, MigrateError, Migrated},
         pool::{Pool, PoolOptions, PoolSetupError},
@@ -75,6 +79,9 @@ pub enum ServicesError {
         #[source]
         source: StorageError,
     },
+    /// The webhook's receiver cannot be reached in any way.
+    #[error("hooks.url cannot be used")]
+    Webhook(#[from] SetupError),
     /// No keys could be derived.
     #[error("secrets.master_key cannot be used")]
     MasterKey(#[from] CryptoError),
@@ -174,7 +181,8 @@ impl Services {
             address_precision: config.session.address_precision,
             turn_timeout: config.database.query_timeout,
         };
-        let events = Arc::new(Events::default());
+        let webhook = webhook(config, &database, &clock, &metrics)?;
+        let events = Arc::new(Events::new(webhook));
         let sessions = Arc::new(Sessions::new(
             store,
             Arc::clone(&vault),
@@ -193,7 +201,7 @@ impl Services {
         ));
         let clients =
             Arc::new(Clients::new(ClientStore::new(database.clone()), Arc::clone(&vault), Arc::clone(&clock)));
-        let accounts = Arc::new(accounts(config, &lookups, &database, &vault, &clock, &metrics)?);
+        let accounts = Arc::new(accounts(config, &lookups, &database, &vault, &events, &clock, &metrics)?);
         let issuer = IssuerRules {
             issuer: config.token.issuer.as_str().to_owned(),
             algorithm: config.token.algorithm,
@@ -283,6 +291,25 @@ pub async fn migrate(config: &Config) -> Result<Migrated, ServicesError> {
     Ok(migrated)
 }
 
+/// The webhook, where one is configured.
+fn webhook(
+    config: &Config,
+    database: &Database,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Option<Arc<Webhook>>, SetupError> {
+    let Some(receiver) = &config.hooks.receiver else { return Ok(None) };
+    let rules = WebhookRules {
+        events: config.hooks.events.iter().copied().collect(),
+        max_attempts: config.hooks.max_attempts,
+        max_pending: config.hooks.max_pending,
+    };
+    let keys = receiver.secrets.iter().map(|secret| WebhookKey::new(secret.expose())).collect();
+    let receiver = Receiver::new(&receiver.url, config.hooks.timeout)?;
+    let store = HookDeliveryStore::new(database.clone());
+    Ok(Some(Arc::new(Webhook::new(store, receiver, keys, rules, Arc::clone(clock), metrics.clone()))))
+}
+
 /// The keys derived from the configured master keys.
 fn vault(config: &Config) -> Result<Vault, CryptoError> {
     let current = MasterKey::from(*config.secrets.master_key.expose());
@@ -296,6 +323,7 @@ fn accounts(
     lookups: &Database,
     database: &Database,
     vault: &Arc<Vault>,
+    events: &Arc<Events>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> Result<Accounts, HashError> {
@@ -314,6 +342,7 @@ fn accounts(
         pool,
         vault: Arc::clone(vault),
         words: own_names(config.public.origin.as_str()),
+        events: Arc::clone(events),
         clock: Arc::clone(clock),
         metrics: metrics.clone(),
     }))

@@ -11,6 +11,7 @@ mod exchange;
 mod fault;
 mod file;
 mod gateway;
+mod hooks;
 mod http;
 mod keys;
 mod layers;
@@ -39,6 +40,7 @@ pub use self::{
     exchange::ExchangeConfig,
     fault::{ConfigError, Fault, Problem, Source},
     gateway::GatewayConfig,
+    hooks::{HooksConfig, Receiver},
     http::HttpConfig,
     keys::KeysConfig,
     log::{LogConfig, LogFormat, LogLevel},
@@ -89,6 +91,8 @@ pub struct Config {
     pub exchange: ExchangeConfig,
     /// The rhythm of signing keys.
     pub keys: KeysConfig,
+    /// The webhook that security events are sent to.
+    pub hooks: HooksConfig,
     /// What is logged, and in which form.
     pub log: LogConfig,
     /// Who tokens are for, by unique name, in the order of their declaration.
@@ -174,6 +178,7 @@ fn sections(reader: &mut Reader) -> Option<Config> {
     let token = token::read(reader, public.as_ref().map(|public| &public.origin));
     let exchange = exchange::read(reader);
     let keys = keys::read(reader);
+    let hooks = hooks::read(reader);
     let log = log::read(reader);
     let audiences = audiences::read(reader, token.ttl, token.algorithm);
     Some(Config {
@@ -191,6 +196,7 @@ fn sections(reader: &mut Reader) -> Option<Config> {
         token: token.complete()?,
         exchange: exchange?,
         keys: keys?,
+        hooks: hooks?,
         log: log?,
         audiences: audiences?,
     })

@@ -1,4 +1,4 @@
-//! The two public addresses with rules: the origin that browsers see, and the issuer that validators compare.
+//! The addresses with rules: the origin that browsers see, the issuer that validators compare, and a receiver's URL.
 
 use std::fmt;
 
@@ -103,6 +103,23 @@ fn authority(text: &str) -> Parsed<&str> {
     };
     let sound = !rest.is_empty() && !rest.starts_with('/') && !rest.ends_with(':') && !text.contains(repaired);
     sound.then_some(rest).ok_or_else(Refusal::default)
+}
+
+/// A URL to post to: `https`, or `http` on a loopback host; path and query as they are.
+pub(super) fn webhook_url(text: &str) -> Parsed<Url> {
+    let unsound = |character: char| character.is_whitespace() || character.is_control() || character == '\\';
+    if text.contains(unsound) {
+        return Err(Refusal::default());
+    }
+    if text.contains('#') {
+        return Err(Refusal::with_hint("leave out the fragment"));
+    }
+    let url = secure_url(text)?;
+    if url.username().is_empty() && url.password().is_none() {
+        Ok(url)
+    } else {
+        Err(Refusal::with_hint("leave out user and password; the signature proves who sends"))
+    }
 }
 
 fn secure_url(text: &str) -> Parsed<Url> {

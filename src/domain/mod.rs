@@ -15,6 +15,7 @@
 //! - [`login_throttle`]: what a sign-in attempt is counted under, and what that leads to.
 //! - [`device`]: what a request tells of the device it comes from.
 //! - [`event`]: security events, and what is told of them.
+//! - [`retry`]: when something that failed is tried again.
 //! - [`instant`]: how an instant is written.
 //! - [`strict_json`]: JSON in which nothing is ambiguous.
 //! - [`urlencoded`]: forms in which nothing is ambiguous.
@@ -29,6 +30,7 @@ pub mod event;
 pub mod instant;
 pub mod login_throttle;
 pub mod password;
+pub mod retry;
 pub mod return_to;
 pub mod session;
 pub mod session_token;

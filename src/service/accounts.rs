@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 pub use super::login::{Attempt, LoginError};
-use super::{login_throttle::LoginThrottle, password_pool::PasswordPool};
+use super::{events::Events, login_throttle::LoginThrottle, password_pool::PasswordPool};
 use crate::{
     clock::Clock,
     crypto::{master_key::Vault, passwords::HashError},
     domain::{
+        event::Event,
         login_throttle::ThrottleRules,
         password::{Password, PasswordError},
         subject::Subject,
@@ -69,6 +70,8 @@ pub struct AccountParts {
     pub vault: Arc<Vault>,
     /// The service's own names, which make poor passwords.
     pub words: Vec<String>,
+    /// Where changes of accounts are told.
+    pub events: Arc<Events>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Counts.
@@ -82,6 +85,7 @@ pub struct Accounts {
     pub(super) throttle: LoginThrottle,
     pub(super) pool: PasswordPool,
     words: Vec<String>,
+    events: Arc<Events>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Metrics,
 }
@@ -90,10 +94,20 @@ impl Accounts {
     /// Wires the service.
     #[must_use]
     pub fn new(parts: AccountParts) -> Self {
-        let AccountParts { store, throttle_store, throttle_rules, most_delayed, pool, vault, words, clock, metrics } =
-            parts;
+        let AccountParts {
+            store,
+            throttle_store,
+            throttle_rules,
+            most_delayed,
+            pool,
+            vault,
+            words,
+            events,
+            clock,
+            metrics,
+        } = parts;
         let throttle = LoginThrottle::new(throttle_store, vault, throttle_rules, most_delayed);
-        Self { store, throttle, pool, words, clock, metrics }
+        Self { store, throttle, pool, words, events, clock, metrics }
     }
 
     /// Adds an account. Its subject is its canonical name where none is given.
@@ -122,7 +136,8 @@ impl Accounts {
             Some(Taken::Username) => return Err(AccountError::NameTaken),
             Some(Taken::Subject) => return Err(AccountError::SubjectTaken),
         }
-        tracing::info!(target: "audit", event = "account_added", account = %username, subject = %subject, "account added");
+        let event = Event::AccountAdded { at: now, subject: subject.clone(), account: username.clone() };
+        self.events.record(&event).await;
         Ok(ListedAccount {
             username: username.as_str().to_owned(),
             display_name: name.to_owned(),
@@ -150,7 +165,8 @@ impl Accounts {
         let hash = self.hash_new(&username, password).await?;
         let now = self.clock.now();
         let subject = self.store.set_password(&username, &hash, now).await?.ok_or(AccountError::Unknown)?;
-        tracing::info!(target: "audit", event = "password_set", account = %username, subject = %subject, "password set; sessions ended");
+        let event = Event::PasswordChanged { at: now, subject: subject.clone(), account: username };
+        self.events.record(&event).await;
         Ok(subject)
     }
 
@@ -160,8 +176,10 @@ impl Accounts {
     /// [`AccountError`]; nothing is changed then, unless the database's answer was lost.
     pub async fn disable(&self, name: &str) -> Result<Subject, AccountError> {
         let username = Username::parse(name)?;
-        let subject = self.store.disable(&username, self.clock.now()).await?.ok_or(AccountError::Unknown)?;
-        tracing::info!(target: "audit", event = "account_disabled", account = %username, subject = %subject, "account disabled; sessions ended");
+        let now = self.clock.now();
+        let subject = self.store.disable(&username, now).await?.ok_or(AccountError::Unknown)?;
+        let event = Event::AccountDisabled { at: now, subject: subject.clone(), account: username };
+        self.events.record(&event).await;
         Ok(subject)
     }
 
@@ -171,9 +189,11 @@ impl Accounts {
     /// [`AccountError`]; nothing is changed then, unless the database's answer was lost.
     pub async fn enable(&self, name: &str) -> Result<Subject, AccountError> {
         let username = Username::parse(name)?;
+        let now = self.clock.now();
         let (subject, changed) = self.store.enable(&username).await?.ok_or(AccountError::Unknown)?;
         if changed {
-            tracing::info!(target: "audit", event = "account_enabled", account = %username, subject = %subject, "account enabled");
+            let event = Event::AccountEnabled { at: now, subject: subject.clone(), account: username };
+            self.events.record(&event).await;
         }
         Ok(subject)
     }
@@ -184,8 +204,10 @@ impl Accounts {
     /// [`AccountError`]; nothing is changed then, unless the database's answer was lost.
     pub async fn remove(&self, name: &str) -> Result<Subject, AccountError> {
         let username = Username::parse(name)?;
-        let subject = self.store.remove(&username, self.clock.now()).await?.ok_or(AccountError::Unknown)?;
-        tracing::info!(target: "audit", event = "account_removed", account = %username, subject = %subject, "account removed; sessions ended");
+        let now = self.clock.now();
+        let subject = self.store.remove(&username, now).await?.ok_or(AccountError::Unknown)?;
+        let event = Event::AccountDeleted { at: now, subject: subject.clone(), account: username };
+        self.events.record(&event).await;
         Ok(subject)
     }
 

@@ -1,15 +1,38 @@
 //! Security events, told at once in the log, and by webhook where one is configured.
 
+use std::sync::Arc;
+
+use super::webhook::Webhook;
 use crate::domain::event::{Changed, Consequence, Event};
 
 /// Where security events go.
-#[derive(Debug, Default)]
-pub struct Events {}
+#[derive(Debug)]
+pub struct Events {
+    webhook: Option<Arc<Webhook>>,
+}
 
 impl Events {
-    /// Tells of an event: one audit line at once. Never fails, and never refuses what the caller has done.
+    /// Events go to the log, and to the webhook where there is one.
+    #[must_use]
+    pub fn new(webhook: Option<Arc<Webhook>>) -> Self {
+        Self { webhook }
+    }
+
+    /// The webhook, where there is one.
+    #[must_use]
+    pub fn webhook(&self) -> Option<&Arc<Webhook>> {
+        self.webhook.as_ref()
+    }
+
+    /// Tells of an event: one audit line at once, then a row in the webhook's outbox.
+    ///
+    /// Never fails: what has happened has happened, whether or not it can be told. Waits for the database no longer than for any
+    /// other statement. Call it after the change is committed.
     pub async fn record(&self, event: &Event) {
         log(event);
+        if let Some(webhook) = &self.webhook {
+            webhook.queue(event).await;
+        }
     }
 }
 
@@ -20,6 +43,7 @@ fn log(event: &Event) {
         target: "audit",
         event = event.name().as_str(),
         subject = details.subject.as_str(),
+        account = details.account,
         session.id = details.session_id.map(tracing::field::display),
         device = details.device,
         address = details.address.map(tracing::field::display),

@@ -15,3 +15,4 @@ mod login;
 mod login_throttle;
 pub mod password_pool;
 pub mod sessions;
+pub mod webhook;

@@ -6,7 +6,7 @@
 //! - [`url`], `tls`, [`pool`]: how the database is reached, every wait bounded.
 //! - [`migrate`]: the schema.
 //! - [`sessions`] with [`session_changes`] and [`former_tokens`], [`accounts`], [`login_throttle`], [`signing_keys`],
-//!   [`clients`]: the stores.
+//!   [`clients`], [`hook_deliveries`]: the stores.
 
 pub mod accounts;
 mod at_home;
@@ -14,6 +14,7 @@ pub mod clients;
 mod connection_string;
 pub mod error;
 pub mod former_tokens;
+pub mod hook_deliveries;
 mod loan;
 pub mod login_throttle;
 pub mod migrate;

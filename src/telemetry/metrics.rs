@@ -122,6 +122,10 @@ metrics! {
     signing_key_next_rotation_seconds: GaugeVec["alg"];
     /// Key set requests, by status.
     jwks_requests_total: IntCounterVec["status"];
+    /// Security events on their way to the webhook, by what became of an attempt.
+    hook_deliveries_total: IntCounterVec["outcome"];
+    /// Security events of all replicas that wait to be posted to the webhook.
+    hook_deliveries_pending: IntGauge;
     /// HTTP requests answered, by listener, route pattern, method and status.
     http_requests_total: IntCounterVec["listener", "route", "method", "status"];
     /// Time to answer one HTTP request, in seconds.

@@ -9,6 +9,7 @@ mod database_faults;
 mod dev;
 mod discovery;
 mod docs;
+mod events;
 mod exchange;
 mod floors;
 mod gateway;

@@ -80,9 +80,10 @@ async fn a_token_that_comes_after_its_grace_ends_the_session() {
         let token = renew(&app, &session.token).await;
         app.advance(Duration::from_secs(11)).await;
         assert_eq!(exchange_status(&app, &token).await, 200);
-        let refused = match by_exchange {
-            true => exchange_status(&app, &session.token).await,
-            false => AT_HOME.status(&app, &session.token).await,
+        let refused = if by_exchange {
+            exchange_status(&app, &session.token).await
+        } else {
+            AT_HOME.status(&app, &session.token).await
         };
         assert_eq!(refused, 401);
         assert_eq!(exchange_status(&app, &token).await, 401, "nobody knows who of the two is the thief");

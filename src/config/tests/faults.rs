@@ -130,11 +130,13 @@ fn no_secret_is_in_what_is_shown_or_printed() {
     let loaded = load(&[
         ("EPHEMINT__DATABASE__MIGRATION_URL", "postgres://owner:hunter2@db/ephemint"),
         ("EPHEMINT__SECRETS__PREVIOUS_MASTER_KEYS", &previous),
+        ("EPHEMINT__HOOKS__URL", "https://hooks.example.com"),
+        ("EPHEMINT__HOOKS__SECRET", HOOK_SECRET),
     ])
     .unwrap();
     let printed = loaded.shown.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     let everything = format!("{loaded:?}\n{printed}\n{}", serde_json::to_string(&loaded.shown).unwrap());
-    for secret in ["hunter2", KEY, OTHER_KEY, "0, 1, 2, 3"] {
+    for secret in ["hunter2", KEY, OTHER_KEY, "0, 1, 2, 3", &HOOK_SECRET[6..], "64, 65, 66"] {
         assert!(!everything.contains(secret), "{secret}");
     }
     for secret in settings().iter().filter(|setting| setting.secret) {
@@ -152,6 +154,8 @@ fn no_secret_is_in_a_fault() {
         ("secrets.previous_master_keys", format!("\"{secret}\"")),
         ("secrets.masterkey", format!("\"{secret}\"")),
         ("secrets", format!("\"{secret}\"")),
+        ("hooks.secret", format!("\"whsec_{secret}\"")),
+        ("hooks.url", format!("\"https://u:{secret}@host\"")),
         ("database.url", format!("\"mysql://u:{secret}@db\"")),
         ("database.migration_url", format!("{{ password = \"{secret}\" }}")),
         ("public.origin", format!("\"https://u:{secret}@db\"")),

@@ -1,6 +1,7 @@
 //! Whole configurations: what is loaded, what is refused, what is shown.
 
 mod faults;
+mod hooks;
 mod rules;
 mod sources;
 
@@ -10,6 +11,9 @@ use super::*;
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// 32 other bytes.
 const OTHER_KEY: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+
+/// 24 other bytes, as a webhook's secret is written.
+const HOOK_SECRET: &str = "whsec_QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZX";
 
 const NO_VARIABLES: [(&str, &str); 0] = [];
 

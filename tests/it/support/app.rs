@@ -8,7 +8,7 @@ use ephemint::{
     config::Config,
     domain::client::Scope,
     http::state::AppState,
-    service::activity::Activity,
+    service::{activity::Activity, events::Events},
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -29,6 +29,8 @@ pub(crate) struct TestApp {
     pub(crate) state: AppState,
     /// Last-seen times on their way to the database.
     pub(crate) activity: Arc<Activity>,
+    /// Where security events go.
+    pub(crate) events: Arc<Events>,
     /// A credential that may do everything.
     pub(crate) secret: String,
     pub(crate) http: Client,
@@ -76,6 +78,7 @@ impl TestApp {
         let addresses = application.addresses();
         let state = application.state().clone();
         let activity = Arc::clone(&application.services().activity);
+        let events = Arc::clone(&application.services().events);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(application.run(async {
             // Dropped or sent: either way the test is over.
@@ -95,6 +98,7 @@ impl TestApp {
             addresses,
             state,
             activity,
+            events,
             secret: secret.expose(),
             http,
             stop: Some(stop),
