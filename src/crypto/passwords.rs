@@ -101,7 +101,7 @@ impl PasswordHasher {
     pub fn hash(&self, password: &Password, memory: &mut Memory) -> Result<String, HashError> {
         let salt: [u8; SALT_LENGTH] = random::bytes()?;
         let password = password.expose().ok_or(HashError::TooLong)?;
-        let hash = compute(&self.argon2, password, &salt, memory).ok_or(HashError::Cost)?;
+        let hash = self.compute(&self.argon2, password, &salt, memory).ok_or(HashError::Cost)?;
         let PasswordCost { memory_kib, iterations, parallelism } = self.cost;
         let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(*hash));
         Ok(format!("$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${salt}${hash}"))
@@ -114,10 +114,14 @@ impl PasswordHasher {
         let Some(password) = password.expose() else { return Verdict::Wrong };
         let parsed = stored.map(Stored::parse);
         let Some(Some(stored)) = parsed else {
-            let _ = compute(&self.argon2, password, &[0; SALT_LENGTH], memory);
+            let _ = self.compute(&self.argon2, password, &[0; SALT_LENGTH], memory);
             return if parsed.is_some() { Verdict::Unusable } else { Verdict::Wrong };
         };
-        let computed = argon2(stored.cost).and_then(|argon2| compute(&argon2, password, &stored.salt, memory));
+        let computed = argon2(stored.cost).and_then(|argon2| self.compute(&argon2, password, &stored.salt, memory));
+        if let Some(rest) = rest(self.cost, stored.cost).and_then(argon2) {
+            // What an older hash saves is spent all the same: no account can be told from an unknown name by its age.
+            let _ = self.compute(&rest, password, &stored.salt, memory);
+        }
         match computed {
             Some(computed) if verify_slices_are_equal(&*computed, &stored.hash).is_ok() => {
                 Verdict::Right { outdated: stored.cost != self.cost }
@@ -125,6 +129,22 @@ impl PasswordHasher {
             Some(_) => Verdict::Wrong,
             None => Verdict::Unusable,
         }
+    }
+
+    fn compute(
+        &self,
+        argon2: &Argon2<'_>,
+        password: &[u8],
+        salt: &[u8],
+        memory: &mut Memory,
+    ) -> Option<Zeroizing<[u8; HASH_LENGTH]>> {
+        // One hash that needed more than others must not keep it for good, and one that needs less must not give it back.
+        let blocks = argon2.params().block_count().max(self.argon2.params().block_count());
+        memory.0.resize(blocks, Block::new());
+        memory.0.shrink_to(blocks);
+        let mut hash = Zeroizing::new([0; HASH_LENGTH]);
+        argon2.hash_password_into_with_memory(password, salt, &mut *hash, &mut memory.0).ok()?;
+        Some(hash)
     }
 }
 
@@ -163,19 +183,14 @@ fn argon2(cost: PasswordCost) -> Option<Argon2<'static>> {
     Some(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-fn compute(
-    argon2: &Argon2<'_>,
-    password: &[u8],
-    salt: &[u8],
-    memory: &mut Memory,
-) -> Option<Zeroizing<[u8; HASH_LENGTH]>> {
-    let blocks = argon2.params().block_count();
-    memory.0.resize(blocks, Block::new());
-    // One hash that needed more must not keep it for good.
-    memory.0.shrink_to(blocks);
-    let mut hash = Zeroizing::new([0; HASH_LENGTH]);
-    argon2.hash_password_into_with_memory(password, salt, &mut *hash, &mut memory.0).ok()?;
-    Some(hash)
+/// What is left of today's work after a stored hash was computed; nothing where that is next to nothing.
+fn rest(today: PasswordCost, stored: PasswordCost) -> Option<PasswordCost> {
+    let work = |cost: PasswordCost| u64::from(cost.memory_kib) * u64::from(cost.iterations);
+    let left = work(today).saturating_sub(work(stored));
+    let iterations = left.div_ceil(u64::from(today.memory_kib)).max(1);
+    let memory_kib = u32::try_from(left / iterations).ok()?;
+    let cost = PasswordCost { memory_kib, iterations: u32::try_from(iterations).ok()?, parallelism: 1 };
+    (memory_kib >= Params::MIN_M_COST).then_some(cost)
 }
 
 #[cfg(test)]
@@ -284,6 +299,26 @@ mod tests {
             );
             // As much work as for any other, and no more.
             assert_eq!(memory.0.len(), 19_456, "{stored}");
+        }
+    }
+
+    #[test]
+    fn an_older_hash_and_what_is_left_are_as_much_work_as_a_hash_of_today() {
+        let cost = |memory_kib, iterations| PasswordCost { memory_kib, iterations, parallelism: 1 };
+        let work = |cost: PasswordCost| f64::from(cost.memory_kib) * f64::from(cost.iterations);
+        for (today, stored) in [
+            (cost(65_536, 3), cost(19_456, 2)),
+            (cost(19_456, 4), cost(19_456, 2)),
+            (cost(38_912, 2), cost(19_456, 2)),
+            (cost(262_144, 16), cost(8, 1)),
+            (cost(19_456, 2), cost(19_000, 2)),
+        ] {
+            let left = rest(today, stored).unwrap();
+            assert!((work(stored) + work(left)) / work(today) > 0.999, "{today:?} {stored:?} {left:?}");
+            assert!(work(stored) + work(left) <= work(today) && left.memory_kib <= today.memory_kib);
+        }
+        for stored in [cost(19_456, 2), cost(19_456, 3), cost(65_536, 1), cost(19_454, 2)] {
+            assert_eq!(rest(cost(19_456, 2), stored), None, "{stored:?}");
         }
     }
 

@@ -134,7 +134,7 @@ async fn attempts_that_share_some_of_their_counts_never_wait_for_each_other_in_a
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_locked_out_by_failures_elsewhere() {
-    let app = TestApp::spawn_with("login.longest_delay = '400ms'").await;
+    let app = TestApp::spawn_with("login.longest_delay = '700ms'").await;
     given_account(&app, "alice").await;
     given_account(&app, "carol").await;
     assert_eq!(outcome(&app, "carol", PASSWORD, ELSEWHERE).await, "success");
@@ -153,14 +153,14 @@ async fn nobody_is_locked_out_by_failures_elsewhere() {
     for (name, delayed) in [("alice", true), ("carol", false)] {
         let began = clock.monotonic();
         assert_eq!(outcome(&app, name, PASSWORD, ELSEWHERE).await, "success");
-        let took = clock.monotonic() - began;
+        let took = clock.monotonic().saturating_sub(began);
         // Where carol has signed in before, she does not even wait.
-        assert_eq!(took >= Duration::from_millis(400), delayed, "{name}: {took:?}");
+        assert_eq!(took >= Duration::from_millis(700), delayed, "{name}: {took:?}");
     }
     // Nor does alice any more.
     let began = clock.monotonic();
     assert_eq!(outcome(&app, "alice", PASSWORD, ELSEWHERE).await, "success");
-    assert!(clock.monotonic() - began < Duration::from_millis(400));
+    assert!(clock.monotonic().saturating_sub(began) < Duration::from_millis(700));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
