@@ -85,12 +85,12 @@ impl Assets {
         };
         let custom = config.templates.as_deref().map(custom).transpose()?.flatten();
         let shapes = SHAPES.map(|(name, shape)| (name, Asset::new(format!("{name}.svg"), "image/svg+xml", shape)));
-        let lines = shapes.iter().fold(String::new(), |mut lines, (name, shape)| {
+        let properties = shapes.iter().fold(String::new(), |mut properties, (name, shape)| {
             // Writing to a String cannot fail.
-            let _ = writeln!(lines, "--shape-{name}: url(\"{}\");", shape.link());
-            lines
+            let _ = writeln!(properties, "--shape-{name}: url(\"{}\");", shape.link());
+            properties
         });
-        let theme = Asset::new("theme.css", "text/css; charset=utf-8", palette::stylesheet(config.accent, &lines));
+        let theme = Asset::new("theme.css", "text/css; charset=utf-8", palette::stylesheet(config.accent, &properties));
         let links = Links {
             style: style.link(),
             theme: theme.link(),

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{cookie_header::Presented, instant::rfc3339, return_to::ReturnTo},
     http::{
-        browser_session::{BrowserSession, give},
+        browser_session::{BrowserSession, give_cookie},
         detached::detached,
         middleware::request::{ClientAddress, note},
         pages::views::SignIn as SignInView,
@@ -112,7 +112,7 @@ fn answer(
     let SignedIn { session, token, .. } = signed_in;
     let session = BrowserSession::from(session);
     if transport == Transport::Cookie {
-        give(request, &token, session.expires_at);
+        give_cookie(request, &token, session.expires_at);
     }
     if by_form {
         return HttpResponse::SeeOther().insert_header((header::LOCATION, return_to.as_str())).finish();

@@ -141,8 +141,8 @@ async fn a_form_carries_the_token_of_its_own_session() {
             problem(send(Some(&own), "").await.unwrap(), 401, "no-session").await;
         }
         assert!(is_live(&app, &session.cookie()).await && is_live(&app, &stranger.cookie()).await, "{path}");
-        let sent = send(Some(&own), &session.cookie()).await.unwrap();
-        assert_eq!(sent.status(), StatusCode::SEE_OTHER, "{path}");
+        let answer = send(Some(&own), &session.cookie()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{path}");
         if path.ends_with("/revoke") {
             assert!(!is_live(&app, &kept.cookie()).await && is_live(&app, &stranger.cookie()).await);
         } else if path == "/logout" {

@@ -14,6 +14,8 @@ use super::page;
 use crate::support::{
     answer::single,
     app::{TestApp, settings},
+    database::TestDatabase,
+    program::{complaint, config_file, run},
     visitor::plain_page,
 };
 
@@ -79,7 +81,7 @@ async fn name_colour_logo_and_templates_are_the_operators() {
 
 #[test]
 fn a_logo_is_a_small_picture() {
-    let large = [PNG, &[0; 128 * 1024]].concat();
+    let large = [PNG, vec![0; 128 * 1024].as_slice()].concat();
     let files: [(&str, &[u8]); 4] =
         [("good.png", PNG), ("good.bin", PNG), ("page.svg", b"<html><svg></svg></html>"), ("large.png", &large)];
     let directory = directory(&files);
@@ -124,6 +126,23 @@ fn a_broken_template_is_named_with_its_line_and_reason() {
     assert!(fault("error.html", &"x".repeat(262_145)).ends_with("is larger than 262144 bytes"));
     let directory = directory(&[("error.html", b"\xff")]);
     assert!(load(&format!("pages.templates = '{}'", directory.path().display())).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_in_a_page_stops_the_start_and_the_check() {
+    let directory = directory(&[("error.html", b"<p>\n{{ oops")]);
+    let more = format!("pages.templates = '{}'", directory.path().display());
+    let database = TestDatabase::migrated().await;
+    let config = config_file(&database.url, &more);
+    for arguments in [["config", "check"].as_slice(), &["serve"]] {
+        let output = run(config.path(), arguments).await;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let said = complaint(&output);
+        assert!(
+            said.contains("configuration: pages: ") && said.contains("error.html line 2: syntax error: "),
+            "{said}"
+        );
+    }
 }
 
 #[test]
