@@ -45,7 +45,7 @@ clean: ## Deletes what was built.
 	$(CARGO) clean
 	rm -rf $(VALIDATORS)/node_modules
 
-# The JWT libraries that the suite verifies tokens with, installed when the list of them has changed. npm brings certificate
+# The libraries that the suite judges tokens and pages with, installed when the list of them has changed. npm brings certificate
 # authorities of its own; here it trusts the system's as well.
 $(VALIDATORS)/node_modules/.installed: $(VALIDATORS)/package.json
 	NODE_EXTRA_CA_CERTS="$${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt}" \

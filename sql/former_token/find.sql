@@ -1,5 +1,5 @@
--- former_token/find: the session that a presented token belonged to, alive or not. Asked only after session/find_by_token_digest
--- found nothing.
+-- former_token/find: the session that a presented token belonged to, alive or not.
+-- Asked only after session/find_by_token_digest has found nothing.
 -- $1 token_digests bytea[] (one per master key that is still accepted)
 -- Rows: at most 1, with what the status rule needs, and with what became of the token.
 SELECT s.session_id, s.subject, s.created_at, s.auth_time, s.last_seen_at, s.expires_at, s.amr, s.acr, s.claims, s.device,

@@ -1,4 +1,4 @@
-//! The work that goes on beside requests: keys are watched, last-seen times are written, events are posted.
+//! The work that goes on beside requests: keys are watched, last-seen times are written, old counts are swept, events are posted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,6 +17,8 @@ use crate::{
 
 /// How often the database's clock is compared with ours.
 const SKEW_INTERVAL: Duration = Duration::from_secs(10);
+/// How often counts of attempts to sign in that make no difference any more are removed.
+const LOGIN_THROTTLE_INTERVAL: Duration = Duration::from_secs(60);
 /// How often the outbox of the webhook is looked into, unless something calls for it earlier.
 const WEBHOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a task that panicked rests before it is started again.
@@ -39,6 +41,7 @@ impl Background {
         let (stop, stopped) = watch::channel(false);
         let keys = Arc::clone(&services.keys);
         let activity = Arc::clone(&services.activity);
+        let accounts = Arc::clone(&services.accounts);
         let flush_interval = activity.flush_interval();
         let (database, clock, metrics) =
             (services.database.clone(), Arc::clone(&services.clock), services.metrics.clone());
@@ -71,6 +74,17 @@ impl Background {
                 let keys = Arc::clone(&keys);
                 async move { keys.step().await }
             }),
+            every(
+                "login_throttle",
+                LOGIN_THROTTLE_INTERVAL,
+                never.clone(),
+                stopped.clone(),
+                services.metrics.clone(),
+                move || {
+                    let accounts = Arc::clone(&accounts);
+                    async move { accounts.sweep().await }
+                },
+            ),
             every("activity", flush_interval, never, stopped.clone(), services.metrics.clone(), move || {
                 let activity = Arc::clone(&activity);
                 async move { activity.flush().await }

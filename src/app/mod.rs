@@ -2,6 +2,7 @@
 
 pub mod background;
 mod descriptors;
+mod parts;
 pub mod services;
 
 use std::{
@@ -19,6 +20,7 @@ use crate::{
     http::{
         drain::Drain,
         listeners::{admin_app, gateway_app, public_app},
+        pages::{Pages, PagesError},
         server::{self, ConnectionLimits, Door},
         state::{AppState, CookieRules, RequestLimits, Shared},
     },
@@ -43,6 +45,9 @@ pub enum StartError {
     /// A part that the listeners need is not usable.
     #[error(transparent)]
     Services(#[from] ServicesError),
+    /// A page cannot be shown.
+    #[error("the pages cannot be shown")]
+    Pages(#[from] PagesError),
     /// A listener's address is not to be had.
     #[error("{listener} cannot listen on {address}; is another process using it?")]
     Bind {
@@ -91,6 +96,7 @@ impl Application {
     /// # Errors
     /// [`StartError`] names what is in the way; nothing runs then.
     pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let pages = Arc::new(Pages::load(&config.pages, &config.public.origin)?);
         // Bound last: a client is refused rather than kept waiting while the schema is brought up to date.
         let services = Services::prepare(config, clock).await?;
         let public = bind("public.listen", config.public.listen)?;
@@ -105,7 +111,7 @@ impl Application {
         let doors = [door(&public)?, door(&gateway)?, door(&admin)?];
         let poll_interval = services.keys.rules().effective_poll_interval();
         let drain = Drain::new();
-        let state = state(config, &services, &drain);
+        let state = state(config, &services, pages, &drain);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let gateway_workers = if config.gateway.workers == 0 { cores } else { config.gateway.workers };
         let database = config.database.pool_size + config.database.operations_pool_size;
@@ -243,7 +249,7 @@ fn limits(http: &HttpConfig, shutdown_timeout: Duration, workers: usize, max_con
     }
 }
 
-fn state(config: &Config, services: &Services, drain: &Drain) -> AppState {
+fn state(config: &Config, services: &Services, pages: Arc<Pages>, drain: &Drain) -> AppState {
     AppState::new(Shared {
         clock: Arc::clone(&services.clock),
         metrics: services.metrics.clone(),
@@ -253,6 +259,7 @@ fn state(config: &Config, services: &Services, drain: &Drain) -> AppState {
         exchange: Arc::clone(&services.exchange),
         keys: Arc::clone(&services.keys),
         clients: Arc::clone(&services.clients),
+        pages,
         accounts: Arc::clone(&services.accounts),
         issuer: services.issuer.clone(),
         algorithms: services.keys.rules().algorithms.clone(),

@@ -2,43 +2,37 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
+use super::parts;
 use crate::{
     clock::Clock,
     config::Config,
     crypto::{
         error::CryptoError,
         master_key::{MasterKey, Vault},
-        passwords::{HashError, PasswordCost, PasswordHasher},
-        webhook_key::WebhookKey,
+        passwords::HashError,
     },
     domain::access_token::{MAX_TOKEN_LENGTH, longest_token},
-    outbound::webhook::{Receiver, SetupError},
+    outbound::webhook::SetupError,
     service::{
-        accounts::{AccountParts, Accounts},
+        accounts::Accounts,
         activity::Activity,
         clients::Clients,
         events::Events,
         exchange::{Exchange, IssuerRules},
         freshness::Freshness,
-        keys::{KeyRules, Keys, KeysError},
+        keys::{Keys, KeysError},
         live_sessions::LiveSessions,
-        password_pool::{PasswordPool, PasswordPoolOptions},
         revocation_follower::RevocationFollower,
         session_cache::SessionCache,
         session_loader::SessionLoader,
-        sessions::{SessionRules, Sessions},
+        sessions::Sessions,
         token_cache::TokenCache,
-        webhook::{Webhook, WebhookRules},
     },
     storage::{
-        accounts::AccountStore,
         clients::ClientStore,
         error::StorageError,
-        hook_deliveries::HookDeliveryStore,
-        login_throttle::LoginThrottleStore,
         migrate::{self, MigrateError, Migrated},
         pool::{Pool, PoolOptions, PoolSetupError},
-        revocation_feed::RevocationFeed,
         run::Database,
         sessions::SessionStore,
         signing_keys::SigningKeyStore,
@@ -184,16 +178,7 @@ impl Services {
         let idle = config.session.idle_rule();
         let activity = Arc::new(Activity::new(store.clone(), idle, metrics.clone()));
         let freshness = Arc::new(Freshness::new(config.exchange.max_staleness, LONGEST_KEPT));
-        let patience = config.database.query_timeout.min(config.exchange.max_staleness);
-        let feed = RevocationFeed::new(
-            url.clone(),
-            config.database.connect_timeout.min(patience),
-            patience,
-            Arc::clone(&clock),
-            metrics.clone(),
-        );
-        let follower =
-            Arc::new(RevocationFollower::new(feed, Arc::clone(&freshness), Arc::clone(&clock), metrics.clone()));
+        let follower = Arc::new(parts::follower(config, &url, &freshness, &clock, &metrics));
         let cache_size = config.exchange.cache_size as u64;
         let loader = Arc::new(SessionLoader::new(
             store.clone(),
@@ -204,17 +189,8 @@ impl Services {
             Arc::clone(&clock),
             tokio::runtime::Handle::current(),
         ));
-        let rules = SessionRules {
-            idle,
-            absolute_timeout: config.session.absolute_timeout,
-            revocation_bound: config.exchange.max_staleness.max(config.exchange.timeout),
-            max_per_subject: config.session.max_per_subject,
-            renewal_grace: config.session.renewal_grace,
-            on_token_reuse: config.session.on_token_reuse,
-            unusual_activity: config.session.unusual_activity,
-            address_precision: config.session.address_precision,
-        };
-        let webhook = webhook(config, &database, &clock, &metrics)?;
+        let rules = parts::session_rules(config);
+        let webhook = parts::webhook(config, &database, &clock, &metrics)?;
         let events = Arc::new(Events::new(webhook));
         let sessions = Arc::new(Sessions::new(
             store,
@@ -239,12 +215,12 @@ impl Services {
             SigningKeyStore::new(database.clone()),
             Arc::clone(&vault),
             Arc::clone(&clock),
-            key_rules(config),
+            parts::key_rules(config),
             metrics.clone(),
         ));
         let clients =
             Arc::new(Clients::new(ClientStore::new(database.clone()), Arc::clone(&vault), Arc::clone(&clock)));
-        let accounts = Arc::new(accounts(config, &lookups, &database, &vault, &clock, &metrics)?);
+        let accounts = Arc::new(parts::accounts(config, &lookups, &database, &vault, &events, &clock, &metrics)?);
         let issuer = IssuerRules {
             issuer: config.token.issuer.as_str().to_owned(),
             algorithm: config.token.algorithm,
@@ -337,67 +313,11 @@ pub async fn migrate(config: &Config) -> Result<Migrated, ServicesError> {
     Ok(migrated)
 }
 
-/// The webhook, where one is configured.
-fn webhook(
-    config: &Config,
-    database: &Database,
-    clock: &Arc<dyn Clock>,
-    metrics: &Metrics,
-) -> Result<Option<Arc<Webhook>>, SetupError> {
-    let Some(receiver) = &config.hooks.receiver else { return Ok(None) };
-    let rules = WebhookRules {
-        events: config.hooks.events.iter().copied().collect(),
-        max_attempts: config.hooks.max_attempts,
-        max_pending: config.hooks.max_pending,
-    };
-    let keys = receiver.secrets.iter().map(|secret| WebhookKey::new(secret.expose())).collect();
-    let receiver = Receiver::new(&receiver.url, config.hooks.timeout)?;
-    let store = HookDeliveryStore::new(database.clone());
-    Ok(Some(Arc::new(Webhook::new(store, receiver, keys, rules, Arc::clone(clock), metrics.clone()))))
-}
-
 /// The keys derived from the configured master keys.
 fn vault(config: &Config) -> Result<Vault, CryptoError> {
     let current = MasterKey::from(*config.secrets.master_key.expose());
     let previous = config.secrets.previous_master_keys.iter().map(|key| MasterKey::from(*key.expose())).collect();
     Vault::new(current, previous)
-}
-
-/// The password accounts. Attempts to sign in, which anybody may make, keep to the connections of lookups.
-fn accounts(
-    config: &Config,
-    lookups: &Database,
-    database: &Database,
-    vault: &Arc<Vault>,
-    clock: &Arc<dyn Clock>,
-    metrics: &Metrics,
-) -> Result<Accounts, HashError> {
-    let cost = PasswordCost {
-        memory_kib: config.password.memory_kib,
-        iterations: config.password.iterations,
-        parallelism: config.password.parallelism,
-    };
-    let options = PasswordPoolOptions { threads: config.password.hash_threads, queue: config.password.hash_queue };
-    let pool = PasswordPool::new(PasswordHasher::new(cost)?, options, Arc::clone(clock), metrics.clone());
-    Ok(Accounts::new(AccountParts {
-        store: AccountStore::new(lookups.clone(), database.clone()),
-        throttle_store: LoginThrottleStore::new(lookups.clone()),
-        throttle_rules: config.login.throttle.clone(),
-        most_delayed: config.login.most_delayed,
-        pool,
-        vault: Arc::clone(vault),
-        words: own_names(config.public.origin.as_str()),
-        clock: Arc::clone(clock),
-        metrics: metrics.clone(),
-    }))
-}
-
-/// Words by which people call the service: its program and the parts of its host name.
-fn own_names(origin: &str) -> Vec<String> {
-    let host = origin.rsplit('/').next().unwrap_or_default();
-    let host = host.split(':').next().unwrap_or_default();
-    let parts = host.split('.').chain([host, "ephemint"]);
-    parts.map(str::to_owned).collect()
 }
 
 fn database_url(config: &Config) -> Result<DatabaseUrl, ServicesError> {
@@ -414,21 +334,4 @@ fn pool(config: &Config, url: &DatabaseUrl, size: usize) -> Result<Pool, PoolSet
         query_timeout: config.database.query_timeout,
     };
     Pool::new(url, options)
-}
-
-fn key_rules(config: &Config) -> KeyRules {
-    let mut algorithms = vec![config.token.algorithm];
-    for policy in &config.audiences {
-        if !algorithms.contains(&policy.algorithm) {
-            algorithms.push(policy.algorithm);
-        }
-    }
-    let longest = config.audiences.iter().map(|policy| policy.lifetime).max().unwrap_or(config.token.ttl);
-    KeyRules {
-        algorithms,
-        rotate_every: config.keys.rotate_every,
-        publish_lead: config.keys.publish_lead,
-        poll_interval: config.keys.poll_interval,
-        longest_token: longest.max(config.token.ttl),
-    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Subcommand;
 
 use super::{CommandError, block_on, output::print_line};
-use crate::{app::services::Services, clock::SystemClock, config::Config};
+use crate::{app::services::Services, clock::SystemClock, config::Config, http::pages::Pages};
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -24,9 +24,11 @@ pub(super) fn run(file: Option<&Path>, command: &ConfigCommand) -> Result<(), Co
     let loaded = Config::load_from_process(file)?;
     match command {
         ConfigCommand::Check => {
-            // What only the parts themselves can judge: database addresses, certificates, token sizes.
+            // What only the parts themselves can judge: database addresses, certificates, token sizes, templates.
             block_on(async { Services::connect(&loaded.config, std::sync::Arc::new(SystemClock::new())) })?
                 .map_err(|error| CommandError::Usage(format!("configuration: {}", chain(&error))))?;
+            Pages::load(&loaded.config.pages, &loaded.config.public.origin)
+                .map_err(|error| CommandError::Usage(format!("configuration: pages: {}", chain(&error))))?;
             print_line("the configuration is valid");
         }
         ConfigCommand::Show { json: true } => {

@@ -16,6 +16,7 @@ use crate::{
     clock::SystemClock,
     config::Config,
     dev::{
+        demo_account,
         environment::{Directory, Secrets},
         gateway::{self, Gateway},
         gateway_config::{self, NginxAddresses},
@@ -100,6 +101,7 @@ async fn dev(arguments: DevArguments) -> anyhow::Result<()> {
         }
     };
     let client_secret = client_secret(&application, directory.path()).await?;
+    demo_account::ensure(&application.services().accounts).await?;
 
     let mut service = start_service(&arguments, &origin, directory.path())?;
     // nginx asks the listeners at its first request only, so it may start before they answer.
@@ -198,7 +200,7 @@ fn start_service(arguments: &DevArguments, origin: &str, directory: &Path) -> an
 }
 
 async fn start_gateway(arguments: &DevArguments, program: PathBuf, directory: PathBuf) -> anyhow::Result<Gateway> {
-    let config = gateway_config::nginx(&NginxAddresses {
+    let config = gateway_config::nginx_with_demo_page(&NginxAddresses {
         listen: arguments.front,
         public: arguments.public,
         gateway: arguments.gateway,

@@ -9,7 +9,9 @@ mod dev;
 mod gateway_config;
 mod keys;
 mod output;
+mod password_input;
 mod serve;
+mod users;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -54,6 +56,9 @@ enum Command {
     /// Manage service credentials for the admin API.
     #[command(subcommand)]
     Clients(clients::ClientsCommand),
+    /// Manage the accounts that sign in with a password.
+    #[command(subcommand)]
+    Users(users::UsersCommand),
     /// Print a tested gateway configuration for these settings.
     #[command(subcommand)]
     GatewayConfig(gateway_config::GatewayConfigCommand),
@@ -139,6 +144,7 @@ fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Config(command) => config::run(file, &command),
         Command::Keys(command) => keys::run(file, &command),
         Command::Clients(command) => clients::run(file, command),
+        Command::Users(command) => users::run(file, command),
         Command::GatewayConfig(command) => gateway_config::run(file, &command),
         Command::DemoService(arguments) => demo_service::run(arguments),
     }

@@ -8,6 +8,7 @@ use super::{CommandError, block_on, load};
 use crate::{
     app::{Application, StartError},
     clock::SystemClock,
+    telemetry::error_chain::ErrorChain,
 };
 
 pub(super) fn run(file: Option<&Path>) -> Result<(), CommandError> {
@@ -22,6 +23,7 @@ pub(super) fn run(file: Option<&Path>) -> Result<(), CommandError> {
         };
         let application = built.map_err(|error| match error {
             StartError::Services(error) => CommandError::from(error),
+            StartError::Pages(error) => CommandError::Usage(format!("configuration: pages: {}", ErrorChain(&error))),
             error => CommandError::Failed(error.into()),
         })?;
         application.run(stop).await.map_err(|error| CommandError::Failed(error.into()))

@@ -18,6 +18,7 @@ mod layers;
 mod log;
 mod login;
 mod origin;
+mod pages;
 mod password;
 mod public;
 mod reader;
@@ -45,6 +46,7 @@ pub use self::{
     log::{LogConfig, LogFormat, LogLevel},
     login::LoginConfig,
     origin::{Issuer, Origin},
+    pages::PagesConfig,
     password::PasswordConfig,
     public::PublicConfig,
     reader::ShownSetting,
@@ -77,6 +79,8 @@ pub struct Config {
     pub secrets: SecretsConfig,
     /// How long sessions live and how browsers carry them.
     pub session: SessionConfig,
+    /// Whose pages people see.
+    pub pages: PagesConfig,
     /// What hashing a password costs.
     pub password: PasswordConfig,
     /// How attempts to sign in are throttled.
@@ -168,6 +172,7 @@ fn sections(reader: &mut Reader) -> Option<Config> {
     let database = database::read(reader);
     let secrets = secrets::read(reader);
     let session = session::read(reader);
+    let pages = pages::read(reader);
     let password = password::read(reader);
     let login = login::read(reader);
     let token = token::read(reader, public.as_ref().map(|public| &public.origin));
@@ -185,6 +190,7 @@ fn sections(reader: &mut Reader) -> Option<Config> {
         database: database?,
         secrets: secrets?,
         session: session?,
+        pages: pages?,
         password: password?,
         login: login?,
         token: token.complete()?,

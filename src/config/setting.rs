@@ -3,8 +3,8 @@
 use std::{fmt, sync::LazyLock};
 
 use super::{
-    admin, audiences, database, exchange, gateway, hooks, http, keys, log, login, password, public, secrets, session,
-    shutdown, token,
+    admin, audiences, database, exchange, gateway, hooks, http, keys, log, login, pages, password, public, secrets,
+    session, shutdown, token,
 };
 
 /// One row of the table: everything that the program and its documentation know about a setting.
@@ -112,6 +112,7 @@ pub fn settings() -> &'static [SettingDoc] {
             database::SETTINGS,
             secrets::SETTINGS,
             session::SETTINGS,
+            pages::SETTINGS,
             password::SETTINGS,
             login::SETTINGS,
             token::SETTINGS,

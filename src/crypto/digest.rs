@@ -48,6 +48,15 @@ impl Vault {
         URL_SAFE_NO_PAD.encode(hmac::sign(&self.current.csrf_tokens, session.as_uuid().as_bytes()))
     }
 
+    /// Whether this is the synchroniser token of a session, under the current master key or a previous one. Takes the same time
+    /// for every wrong token.
+    #[must_use]
+    pub fn is_csrf_token(&self, session: SessionId, presented: &str) -> bool {
+        let Ok(tag) = URL_SAFE_NO_PAD.decode(presented) else { return false };
+        let fits = |keys: &hmac::Key| hmac::verify(keys, session.as_uuid().as_bytes(), &tag).is_ok();
+        std::iter::once(&self.current).chain(&self.previous).any(|keys| fits(&keys.csrf_tokens))
+    }
+
     /// The key under which sign-in attempts of one kind are counted: a digest, because names and addresses are personal, and keyed,
     /// because there are so few of them that anybody could try them all.
     #[must_use]
@@ -115,6 +124,45 @@ mod tests {
         let secret = ClientSecret::parse(text.as_bytes()).unwrap();
         let vault = vault(1, &[]);
         assert_ne!(vault.session_token_digest(&token).as_ref(), vault.client_secret_digest(&secret).as_ref());
+    }
+
+    #[test]
+    fn a_csrf_token_fits_its_session_alone_across_a_change_of_master_key() {
+        let [own, other] = [1, 2].map(|_| SessionId::generate(time::OffsetDateTime::UNIX_EPOCH).unwrap());
+        let token = vault(1, &[]).csrf_token(own);
+        assert!(vault(1, &[]).is_csrf_token(own, &token) && vault(2, &[1]).is_csrf_token(own, &token));
+        assert!(!vault(1, &[]).is_csrf_token(other, &token) && !vault(2, &[]).is_csrf_token(own, &token));
+        for wrong in ["", "A", &token[1..], &format!("{token}A"), &format!("{token}="), &token.replace('-', "+")] {
+            assert!(!vault(1, &[]).is_csrf_token(own, wrong) || *wrong == token, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_kind_account_and_network_is_counted_under_a_key_of_its_own() {
+        use ThrottleKind::{Account, AccountNetwork, Network as OneNetwork, Overall};
+
+        let network = |text: &str| Network::of(text.parse().unwrap());
+        let (here, there) = (network("203.0.113.9"), network("203.0.113.10"));
+        let vault = vault(1, &[]);
+        let key = |kind, account: &str, network| vault.throttle_key(kind, account.as_bytes(), network);
+        let keys = [
+            key(AccountNetwork, "alice", here),
+            key(AccountNetwork, "alice", there),
+            key(AccountNetwork, "bob", here),
+            key(OneNetwork, "alice", here),
+            key(OneNetwork, "alice", there),
+            key(Account, "alice", here),
+            key(Account, "bob", here),
+            key(Account, "203.0.113.9", here),
+            key(Overall, "alice", here),
+        ];
+        for (position, one) in keys.iter().enumerate() {
+            assert!(!keys[..position].contains(one), "{position}");
+        }
+        assert_eq!(key(OneNetwork, "alice", here), key(OneNetwork, "bob", here));
+        assert_eq!(key(Account, "alice", here), key(Account, "alice", there));
+        assert_eq!(key(Overall, "alice", here), key(Overall, "bob", there));
+        assert_ne!(key(Account, "alice", here), self::vault(2, &[]).throttle_key(Account, b"alice", here));
     }
 
     #[test]

@@ -101,9 +101,9 @@ impl PasswordHasher {
     pub fn hash(&self, password: &Password, memory: &mut Memory) -> Result<String, HashError> {
         let salt: [u8; SALT_LENGTH] = random::bytes()?;
         let password = password.expose().ok_or(HashError::TooLong)?;
-        let hash = compute(&self.argon2, password, &salt, memory).ok_or(HashError::Cost)?;
+        let hash = self.compute(&self.argon2, password, &salt, memory).ok_or(HashError::Cost)?;
         let PasswordCost { memory_kib, iterations, parallelism } = self.cost;
-        let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(&*hash));
+        let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(*hash));
         Ok(format!("$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${salt}${hash}"))
     }
 
@@ -114,10 +114,14 @@ impl PasswordHasher {
         let Some(password) = password.expose() else { return Verdict::Wrong };
         let parsed = stored.map(Stored::parse);
         let Some(Some(stored)) = parsed else {
-            let _ = compute(&self.argon2, password, &[0; SALT_LENGTH], memory);
+            let _ = self.compute(&self.argon2, password, &[0; SALT_LENGTH], memory);
             return if parsed.is_some() { Verdict::Unusable } else { Verdict::Wrong };
         };
-        let computed = argon2(stored.cost).and_then(|argon2| compute(&argon2, password, &stored.salt, memory));
+        let computed = argon2(stored.cost).and_then(|argon2| self.compute(&argon2, password, &stored.salt, memory));
+        if let Some(rest) = rest(self.cost, stored.cost).and_then(argon2) {
+            // What an older hash saves is spent all the same: no account can be told from an unknown name by its age.
+            let _ = self.compute(&rest, password, &stored.salt, memory);
+        }
         match computed {
             Some(computed) if verify_slices_are_equal(&*computed, &stored.hash).is_ok() => {
                 Verdict::Right { outdated: stored.cost != self.cost }
@@ -125,6 +129,22 @@ impl PasswordHasher {
             Some(_) => Verdict::Wrong,
             None => Verdict::Unusable,
         }
+    }
+
+    fn compute(
+        &self,
+        argon2: &Argon2<'_>,
+        password: &[u8],
+        salt: &[u8],
+        memory: &mut Memory,
+    ) -> Option<Zeroizing<[u8; HASH_LENGTH]>> {
+        // One hash that needed more than others must not keep it for good, and one that needs less must not give it back.
+        let blocks = argon2.params().block_count().max(self.argon2.params().block_count());
+        memory.0.resize(blocks, Block::new());
+        memory.0.shrink_to(blocks);
+        let mut hash = Zeroizing::new([0; HASH_LENGTH]);
+        argon2.hash_password_into_with_memory(password, salt, &mut *hash, &mut memory.0).ok()?;
+        Some(hash)
     }
 }
 
@@ -163,17 +183,165 @@ fn argon2(cost: PasswordCost) -> Option<Argon2<'static>> {
     Some(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
-fn compute(
-    argon2: &Argon2<'_>,
-    password: &[u8],
-    salt: &[u8],
-    memory: &mut Memory,
-) -> Option<Zeroizing<[u8; HASH_LENGTH]>> {
-    let blocks = argon2.params().block_count();
-    memory.0.resize(blocks, Block::new());
-    // One hash that needed more must not keep it for good.
-    memory.0.shrink_to(blocks);
-    let mut hash = Zeroizing::new([0; HASH_LENGTH]);
-    argon2.hash_password_into_with_memory(password, salt, &mut *hash, &mut memory.0).ok()?;
-    Some(hash)
+/// What is left of today's work after a stored hash was computed; nothing where that is next to nothing.
+fn rest(today: PasswordCost, stored: PasswordCost) -> Option<PasswordCost> {
+    let work = |cost: PasswordCost| u64::from(cost.memory_kib) * u64::from(cost.iterations);
+    let left = work(today).saturating_sub(work(stored));
+    let iterations = left.div_ceil(u64::from(today.memory_kib)).max(1);
+    let memory_kib = u32::try_from(left / iterations).ok()?;
+    let cost = PasswordCost { memory_kib, iterations: u32::try_from(iterations).ok()?, parallelism: 1 };
+    (memory_kib >= Params::MIN_M_COST).then_some(cost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: PasswordCost = PasswordCost { memory_kib: MIN_MEMORY_KIB, iterations: MIN_ITERATIONS, parallelism: 1 };
+
+    fn password(text: &str) -> Password {
+        Password::from(text.to_owned())
+    }
+
+    fn verify(stored: &str) -> Verdict {
+        PasswordHasher::new(CHEAP).unwrap().verify(
+            &password("gravel otters sing"),
+            Some(stored),
+            &mut Memory::default(),
+        )
+    }
+
+    #[test]
+    fn a_hash_verifies_its_password_and_no_other() {
+        let hasher = PasswordHasher::new(CHEAP).unwrap();
+        let mut memory = Memory::default();
+        let [one, other] = [(); 2].map(|()| hasher.hash(&password("gravel otters sing"), &mut memory).unwrap());
+        assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
+        assert_ne!(one, other, "two hashes share a salt");
+        for (text, expected) in [
+            ("gravel otters sing", Verdict::Right { outdated: false }),
+            ("Gravel otters sing", Verdict::Wrong),
+            ("gravel otters sing ", Verdict::Wrong),
+            ("", Verdict::Wrong),
+        ] {
+            assert_eq!(hasher.verify(&password(text), Some(&one), &mut memory), expected, "{text}");
+        }
+        assert_eq!(hasher.verify(&password("gravel otters sing"), None, &mut memory), Verdict::Wrong);
+        // The second of two memories has blocks of the first in it.
+        assert_eq!(memory.0.len(), 19_456);
+        assert_eq!(verify(&one), Verdict::Right { outdated: false });
+    }
+
+    #[test]
+    fn a_hash_of_another_cost_is_right_and_outdated() {
+        for cost in [
+            PasswordCost { memory_kib: 8, iterations: 1, parallelism: 1 },
+            PasswordCost { memory_kib: 64, iterations: 3, parallelism: 4 },
+            PasswordCost { memory_kib: 20 * 1_024, ..CHEAP },
+        ] {
+            let hasher = PasswordHasher { cost, argon2: argon2(cost).unwrap() };
+            let stored = hasher.hash(&password("gravel otters sing"), &mut Memory::default()).unwrap();
+            assert_eq!(verify(&stored), Verdict::Right { outdated: true }, "{cost:?}");
+        }
+    }
+
+    #[test]
+    fn the_reference_implementation_agrees() {
+        // `echo -n password | argon2 somesalt -id -t 2 -m 16 -p 1 -l 32 -e`, from its documented test vectors.
+        let stored = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        let hasher = PasswordHasher::new(CHEAP).unwrap();
+        let verdict = hasher.verify(&password("password"), Some(stored), &mut Memory::default());
+        assert_eq!(verdict, Verdict::Right { outdated: true });
+    }
+
+    #[test]
+    fn a_corrupt_or_greedy_hash_is_unusable_and_never_computed() {
+        let salt = "AAAAAAAAAAAAAAAAAAAAAA";
+        let hash = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        for stored in [
+            String::new(),
+            "x".to_owned(),
+            "$".to_owned(),
+            "gravel otters sing".to_owned(),
+            "$2b$12$abcdefghijklmnopqrstuuJ8s5h1N0ZfTqZ8bYk9rT7mXk0y3bD7e".to_owned(),
+            format!("$argon2i$v=19$m=19456,t=2,p=1${salt}${hash}"),
+            format!("$argon2d$v=19$m=19456,t=2,p=1${salt}${hash}"),
+            format!("$scrypt$ln=16,r=8,p=1${salt}${hash}"),
+            format!("$argon2id$v=16$m=19456,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$m=19456,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=4194304,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=4294967295,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=99999999999,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=4294967295,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=0,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=0${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=16777215${salt}${hash}"),
+            format!("$argon2id$v=19$m=7,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$v=19$m=-1,t=2,p=1${salt}${hash}"),
+            format!("$argon2id$v=19${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1,keyid=AAAA${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1,data=AAAA${salt}${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1${salt}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1$${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1$AAAA${hash}"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1${salt}${}", &hash[..22]),
+            format!("$argon2id$v=19$m=19456,t=2,p=1${salt}${hash}AAAA"),
+            format!("$argon2id$v=19$m=19456,t=2,p=1${salt}${}!", &hash[..42]),
+            format!("$argon2id$v=19$m=19456,t=2,p=1${salt}${hash}$"),
+        ] {
+            let mut memory = Memory::default();
+            let hasher = PasswordHasher::new(CHEAP).unwrap();
+            assert_eq!(
+                hasher.verify(&password("gravel otters sing"), Some(&stored), &mut memory),
+                Verdict::Unusable,
+                "{stored}"
+            );
+            // As much work as for any other, and no more.
+            assert_eq!(memory.0.len(), 19_456, "{stored}");
+        }
+    }
+
+    #[test]
+    fn an_older_hash_and_what_is_left_are_as_much_work_as_a_hash_of_today() {
+        let cost = |memory_kib, iterations| PasswordCost { memory_kib, iterations, parallelism: 1 };
+        let work = |cost: PasswordCost| f64::from(cost.memory_kib) * f64::from(cost.iterations);
+        for (today, stored) in [
+            (cost(65_536, 3), cost(19_456, 2)),
+            (cost(19_456, 4), cost(19_456, 2)),
+            (cost(38_912, 2), cost(19_456, 2)),
+            (cost(262_144, 16), cost(8, 1)),
+            (cost(19_456, 2), cost(19_000, 2)),
+        ] {
+            let left = rest(today, stored).unwrap();
+            assert!((work(stored) + work(left)) / work(today) > 0.999, "{today:?} {stored:?} {left:?}");
+            assert!(work(stored) + work(left) <= work(today) && left.memory_kib <= today.memory_kib);
+        }
+        for stored in [cost(19_456, 2), cost(19_456, 3), cost(65_536, 1), cost(19_454, 2)] {
+            assert_eq!(rest(cost(19_456, 2), stored), None, "{stored:?}");
+        }
+    }
+
+    #[test]
+    fn costs_below_the_least_or_above_the_most_are_refused() {
+        for cost in [
+            PasswordCost { memory_kib: MIN_MEMORY_KIB - 1, ..CHEAP },
+            PasswordCost { memory_kib: MAX_MEMORY_KIB + 1, ..CHEAP },
+            PasswordCost { iterations: 1, ..CHEAP },
+            PasswordCost { iterations: 17, ..CHEAP },
+            PasswordCost { parallelism: 0, ..CHEAP },
+            PasswordCost { parallelism: 9, ..CHEAP },
+        ] {
+            assert!(PasswordHasher::new(cost).is_err(), "{cost:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_too_long_is_not_hashed() {
+        let hasher = PasswordHasher::new(CHEAP).unwrap();
+        let (long, mut memory) = (password(&"a".repeat(1_025)), Memory::default());
+        assert!(matches!(hasher.hash(&long, &mut memory), Err(HashError::TooLong)));
+        assert_eq!(hasher.verify(&long, None, &mut memory), Verdict::Wrong);
+        assert_eq!(memory.0.len(), 0);
+    }
 }

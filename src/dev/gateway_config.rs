@@ -6,6 +6,8 @@ use std::{
 };
 
 const NGINX: &str = include_str!("../../gateways/nginx.conf");
+/// The locations of the demo page, which `ephemint dev` alone has.
+const DEMO_PAGE: &str = include_str!("demo_page/nginx.conf");
 
 /// The lines of `gateways/nginx.conf` that depend on the installation; each occurs once, whatever its indentation.
 mod line {
@@ -14,6 +16,8 @@ mod line {
     pub(super) const GATEWAY: &str = "server 127.0.0.1:8081;";
     pub(super) const APPLICATION: &str = "server 127.0.0.1:8090;";
     pub(super) const EXCHANGE: &str = "proxy_pass http://ephemint_gateway/exchange/demo;";
+    /// The place for more locations.
+    pub(super) const LOCATIONS: &str = "# Locations of your own go here.";
 }
 
 /// Who listens where, as seen from nginx.
@@ -55,6 +59,12 @@ pub fn nginx(addresses: &NginxAddresses<'_>) -> String {
     config
 }
 
+/// The same with the demo page of `ephemint dev`, which the microservice serves, at `/demo/` and in the place of `/`.
+#[must_use]
+pub fn nginx_with_demo_page(addresses: &NginxAddresses<'_>) -> String {
+    nginx(addresses).replacen(&format!("        {}\n", line::LOCATIONS), DEMO_PAGE, 1)
+}
+
 /// Text as one path segment. Audience names need no encoding; anything else must not end the directive that it stands in.
 struct PathSegment<'a>(&'a str);
 
@@ -75,7 +85,8 @@ mod tests {
     use super::*;
     use crate::http::problem;
 
-    const LINES: [&str; 5] = [line::LISTEN, line::PUBLIC, line::GATEWAY, line::APPLICATION, line::EXCHANGE];
+    const LINES: [&str; 6] =
+        [line::LISTEN, line::PUBLIC, line::GATEWAY, line::APPLICATION, line::EXCHANGE, line::LOCATIONS];
 
     fn addresses(ports: [u16; 4], audience: &str) -> NginxAddresses<'_> {
         let [listen, public, gateway, application] = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
@@ -109,6 +120,16 @@ mod tests {
             assert_eq!(times(&config, line), 1, "{line}");
         }
         assert_eq!(config.lines().count(), NGINX.lines().count());
+    }
+
+    #[test]
+    fn only_dev_has_the_demo_page() {
+        let addresses = addresses([8000, 8080, 8081, 8090], "demo");
+        assert_eq!(times(&nginx(&addresses), "location /demo/ {"), 0);
+        let config = nginx_with_demo_page(&addresses);
+        assert_eq!((times(&config, "location /demo/ {"), times(&config, line::LOCATIONS)), (1, 0));
+        let protected = config.split("location /api/ {").nth(1).unwrap().split('}').next().unwrap();
+        assert!(!protected.contains("auth_request"), "the application's own location stays as it is");
     }
 
     #[test]

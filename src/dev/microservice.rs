@@ -24,7 +24,10 @@ use jsonwebtoken::{Header, TokenData, Validation, errors::ErrorKind};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::remote_key_set::{FetchError, KeyError, RemoteKeySet};
+use super::{
+    demo_page,
+    remote_key_set::{FetchError, KeyError, RemoteKeySet},
+};
 use crate::{
     clock::{Clock, SystemClock},
     domain::session_token::SessionToken,
@@ -90,11 +93,13 @@ pub(super) fn serve(
     let keys = RemoteKeySet::new(options.key_set_url, clock.clone()).map_err(MicroserviceError::Client)?;
     let verifier = Verifier { keys, issuer: options.issuer, audience: options.audience, clock };
     let verifier = Data::new(verifier);
-    let server = HttpServer::new(move || App::new().app_data(verifier.clone()).default_service(web::to(answer)))
-        .workers(1)
-        .keep_alive(KEEP_ALIVE)
-        .listen(listener)
-        .map_err(MicroserviceError::Serve)?;
+    let server = HttpServer::new(move || {
+        App::new().app_data(verifier.clone()).configure(demo_page::routes).default_service(web::to(answer))
+    })
+    .workers(1)
+    .keep_alive(KEEP_ALIVE)
+    .listen(listener)
+    .map_err(MicroserviceError::Serve)?;
     Ok(server.run())
 }
 

@@ -11,6 +11,8 @@ use crate::clock::{Clock, SystemClock};
 pub mod account;
 pub mod binaries;
 mod cluster;
+pub mod demo_account;
+mod demo_page;
 mod directory;
 pub mod environment;
 mod error;

@@ -2,6 +2,7 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf};
 
+use super::demo_account;
 use crate::version;
 
 /// Everything that the text names.
@@ -32,6 +33,16 @@ impl fmt::Display for Walkthrough {
         let data = self.data.as_ref().map(|data| data.display().to_string());
         writeln!(formatter, "ephemint dev {}: for trying things out on this machine only\n", version::VERSION)?;
         match self.front {
+            Some(front) => writeln!(formatter, "Open this in a browser:  http://{front}/")?,
+            None => writeln!(formatter, "Open this in a browser:  http://{}/account", self.public)?,
+        }
+        writeln!(
+            formatter,
+            "The demo account:        name {}, password {}\n",
+            demo_account::NAME,
+            demo_account::PASSWORD
+        )?;
+        match self.front {
             Some(front) => writeln!(formatter, "  gateway       http://{front}   nginx with gateways/nginx.conf")?,
             None => writeln!(formatter, "  gateway       none: nginx is not installed (apt-get install nginx-light)")?,
         }
@@ -46,7 +57,7 @@ impl fmt::Display for Walkthrough {
             self.postgres,
             place.as_deref().unwrap_or("a temporary directory")
         )?;
-        writeln!(formatter, "\nPaste these into another terminal, one after the other:\n")?;
+        writeln!(formatter, "\nOr paste these into another terminal, one after the other:\n")?;
         self.steps(formatter)?;
         match data {
             Some(data) => write!(formatter, "Ctrl-C stops everything. Data stays in {data}."),
@@ -58,37 +69,55 @@ impl fmt::Display for Walkthrough {
 impl Walkthrough {
     fn steps(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (admin, secret) = (self.admin, &self.client_secret);
-        writeln!(formatter, "# 1. A back end that has checked a password starts a session for ada.")?;
+        let token = "sed -n 's/.*\"session_token\":\"\\([^\"]*\\)\".*/\\1/p'";
         writeln!(
             formatter,
-            "SESSION=$(curl -sS http://{admin}/admin/sessions -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/json' \
-             -d '{{\"subject\":\"ada\",\"amr\":[\"pwd\"],\"claims\":{{\"role\":\"admin\"}}}}' | sed -n 's/.*\"session_token\":\"\\([^\"]*\\)\".*/\\1/p'); \
-             echo \"the browser's cookie: __Host-session=$SESSION\"\n"
+            "# 1. Sign in with the demo account, the way an app without cookies does; a browser gets a cookie."
+        )?;
+        writeln!(
+            formatter,
+            "SESSION=$(curl -sS http://{}/login -H 'Content-Type: application/json' \
+             -d '{{\"username\":\"{}\",\"password\":\"{}\",\"transport\":\"header\"}}' | {token}); \
+             echo \"the session token: $SESSION\"\n",
+            self.front.unwrap_or(self.public),
+            demo_account::NAME,
+            demo_account::PASSWORD,
         )?;
         let call = if let Some(front) = self.front {
             writeln!(
                 formatter,
-                "# 2. Call the microservice through the gateway: the cookie goes in, claims come out."
+                "# 2. Call the microservice through the gateway: the session token goes in, claims come out."
             )?;
-            format!("curl -sS -i -b \"__Host-session=$SESSION\" http://{front}/api/hello; echo")
+            format!("curl -sS -i -H \"Authorization: Session $SESSION\" http://{front}/api/hello; echo")
         } else {
             writeln!(
                 formatter,
-                "# 2. Do what a gateway does: exchange the cookie, then call the microservice with the token."
+                "# 2. Do what a gateway does: exchange the session token, then call the microservice with what comes out."
             )?;
             format!(
-                "curl -sS -i http://{}/api/hello -H \"$(curl -sS -i -b \"__Host-session=$SESSION\" http://{}/exchange/demo \
+                "curl -sS -i http://{}/api/hello -H \"$(curl -sS -i -H \"Authorization: Session $SESSION\" http://{}/exchange/demo \
                  | tr -d '\\r' | grep -i '^authorization:')\"; echo",
                 self.service, self.gateway
             )
         };
         writeln!(formatter, "{call}\n")?;
-        writeln!(formatter, "# 3. Revoke every session of ada.")?;
+        writeln!(formatter, "# 3. Revoke every session of demo, as an operator.")?;
         writeln!(
             formatter,
-            "curl -sS -X DELETE 'http://{admin}/admin/sessions?subject=ada' -H 'Authorization: Bearer {secret}'; echo\n"
+            "curl -sS -X DELETE 'http://{admin}/admin/sessions?subject={}' -H 'Authorization: Bearer {secret}'; echo\n",
+            demo_account::NAME
         )?;
         writeln!(formatter, "# 4. The same call as in step 2 is 401 now.")?;
-        writeln!(formatter, "{call}\n")
+        writeln!(formatter, "{call}\n")?;
+        writeln!(
+            formatter,
+            "# 5. A back end that signs people in by itself starts a session for ada; then step 2 says her role, too."
+        )?;
+        writeln!(
+            formatter,
+            "SESSION=$(curl -sS http://{admin}/admin/sessions -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/json' \
+             -d '{{\"subject\":\"ada\",\"amr\":[\"pwd\"],\"claims\":{{\"role\":\"admin\"}}}}' | {token}); \
+             echo \"the browser's cookie: __Host-session=$SESSION\"\n"
+        )
     }
 }

@@ -7,19 +7,21 @@ use std::net::IpAddr;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::{session::SessionId, subject::Subject};
+use super::{session::SessionId, subject::Subject, username::Username};
 
 /// Something that happened to a subject's account or session, and matters for its security.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A subject signed in from a device that it had not used before.
+    /// A subject signed in from a browser or network that none of its sessions remembers.
     NewDevice {
         /// When.
         at: OffsetDateTime,
         /// Who signed in.
         subject: Subject,
-        /// The session that was started.
+        /// The session that was started or stepped up.
         session_id: SessionId,
+        /// What none of the subject's earlier sessions remembers.
+        new: Changed,
         /// From where.
         place: Place,
     },
@@ -46,7 +48,7 @@ pub enum Event {
         session_id: SessionId,
         /// What differs.
         changed: Changed,
-        /// Where the session was known to be.
+        /// Where the session was known to be: the family of the browser, and the network by its first address.
         before: Place,
         /// From where it is used now.
         place: Place,
@@ -59,6 +61,8 @@ pub enum Event {
         at: OffsetDateTime,
         /// Whose account it is.
         subject: Subject,
+        /// The account's name.
+        account: Username,
     },
     /// The password of an account was replaced; its sessions have ended.
     PasswordChanged {
@@ -66,6 +70,8 @@ pub enum Event {
         at: OffsetDateTime,
         /// Whose account it is.
         subject: Subject,
+        /// The account's name.
+        account: Username,
     },
     /// An account was disabled; its sessions have ended.
     AccountDisabled {
@@ -73,6 +79,8 @@ pub enum Event {
         at: OffsetDateTime,
         /// Whose account it is.
         subject: Subject,
+        /// The account's name.
+        account: Username,
     },
     /// An account that was disabled may sign in again.
     AccountEnabled {
@@ -80,6 +88,8 @@ pub enum Event {
         at: OffsetDateTime,
         /// Whose account it is.
         subject: Subject,
+        /// The account's name.
+        account: Username,
     },
     /// An account was deleted; its sessions have ended.
     AccountDeleted {
@@ -87,6 +97,8 @@ pub enum Event {
         at: OffsetDateTime,
         /// Whose account it was.
         subject: Subject,
+        /// The account's name.
+        account: Username,
     },
 }
 
@@ -99,7 +111,7 @@ pub struct Place {
     pub address: Option<IpAddr>,
 }
 
-/// What differs between two uses of one session.
+/// What differs from what is remembered of a session or a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Changed {
@@ -149,6 +161,9 @@ pub enum EventName {
 pub struct Details<'a> {
     /// Whom it is about.
     pub subject: &'a Subject,
+    /// The name of the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<&'a str>,
     /// The session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
@@ -207,7 +222,9 @@ impl Event {
     #[must_use]
     pub fn details(&self) -> Details<'_> {
         match self {
-            Self::NewDevice { subject, session_id, place, .. } => Details::of_session(subject, *session_id, place),
+            Self::NewDevice { subject, session_id, new, place, .. } => {
+                Details { changed: Some(*new), ..Details::of_session(subject, *session_id, place) }
+            }
             Self::SessionTokenReused { subject, session_id, place, consequence, .. } => {
                 Details { consequence: Some(*consequence), ..Details::of_session(subject, *session_id, place) }
             }
@@ -218,11 +235,13 @@ impl Event {
                 consequence: Some(*consequence),
                 ..Details::of_session(subject, *session_id, place)
             },
-            Self::AccountAdded { subject, .. }
-            | Self::PasswordChanged { subject, .. }
-            | Self::AccountDisabled { subject, .. }
-            | Self::AccountEnabled { subject, .. }
-            | Self::AccountDeleted { subject, .. } => Details::of_subject(subject),
+            Self::AccountAdded { subject, account, .. }
+            | Self::PasswordChanged { subject, account, .. }
+            | Self::AccountDisabled { subject, account, .. }
+            | Self::AccountEnabled { subject, account, .. }
+            | Self::AccountDeleted { subject, account, .. } => {
+                Details { account: Some(account.as_str()), ..Details::of_subject(subject) }
+            }
         }
     }
 }
@@ -259,7 +278,7 @@ impl EventName {
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::NewDevice => "a subject signed in from a device it had not used before",
+            Self::NewDevice => "a subject signed in from a browser or network it had not used before",
             Self::SessionTokenReused => "a session token was presented after it had been replaced",
             Self::UnusualActivity => "a session was used from another browser or network than before",
             Self::AccountAdded => "a password account was added",
@@ -299,6 +318,7 @@ impl<'a> Details<'a> {
     fn of_subject(subject: &'a Subject) -> Self {
         Self {
             subject,
+            account: None,
             session_id: None,
             device: None,
             address: None,
@@ -339,7 +359,9 @@ mod tests {
     fn what_does_not_apply_is_absent() {
         let (at, subject) = (OffsetDateTime::UNIX_EPOCH, Subject::parse("alice").unwrap());
         let told = |event: &Event| serde_json::to_value(event.details()).unwrap();
-        assert_eq!(told(&Event::PasswordChanged { at, subject: subject.clone() }), json!({ "subject": "alice" }));
+        let account = Username::parse("Alice").unwrap();
+        let event = Event::PasswordChanged { at, subject: subject.clone(), account };
+        assert_eq!(told(&event), json!({ "subject": "alice", "account": "alice" }));
         let event = Event::UnusualActivity {
             at,
             subject,

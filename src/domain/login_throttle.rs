@@ -183,3 +183,108 @@ pub struct Throttled {
     /// How much later it is answered.
     pub delay: Duration,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: OffsetDateTime = time::macros::datetime!(2026-01-31 12:00 UTC);
+
+    fn rules() -> ThrottleRules {
+        ThrottleRules {
+            free_failures: 5,
+            network_free_failures: 100,
+            overall_free_failures: 1_000,
+            longest_refusal: Duration::from_secs(900),
+            longest_delay: Duration::from_secs(2),
+            half_life: Duration::from_hours(3),
+        }
+    }
+
+    fn counts() -> [ThrottleCount; 4] {
+        ThrottleKind::ALL.map(|kind| ThrottleCount {
+            key: ThrottleKey::new([0; 32]),
+            kind,
+            counted: true,
+            failures: 1.0,
+            refused_until: None,
+            known_until: None,
+        })
+    }
+
+    fn decide(change: impl Fn(&mut ThrottleCount)) -> (bool, u128) {
+        let mut counts = counts();
+        counts.iter_mut().for_each(change);
+        let throttled = rules().decide(&counts, NOW);
+        (throttled.refused, throttled.delay.as_millis())
+    }
+
+    #[test]
+    fn a_network_is_an_address_or_a_whole_64() {
+        let network = |text: &str| Network::of(text.parse().unwrap()).to_string();
+        assert_eq!(network("203.0.113.9"), "203.0.113.9");
+        assert_eq!(network("::ffff:203.0.113.9"), "203.0.113.9");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(network("2001:0DB8:0001:0002::ffff"), "2001:db8:1:2::");
+        assert_ne!(network("2001:db8:1:3::1"), network("2001:db8:1:2::1"));
+    }
+
+    #[test]
+    fn what_was_not_counted_for_account_or_network_is_refused_and_nothing_else() {
+        use ThrottleKind::{Account, AccountNetwork, Network, Overall};
+        assert_eq!(decide(|_| ()), (false, 0));
+        for (kind, refused) in [(AccountNetwork, true), (Network, true), (Account, false), (Overall, false)] {
+            assert_eq!(decide(|count| count.counted = count.kind != kind), (refused, 0), "{kind:?}");
+        }
+        assert!(rules().decide(&[], NOW).refused, "nothing counted is nothing allowed");
+    }
+
+    #[test]
+    fn a_known_network_is_not_held_to_what_others_do_there_or_elsewhere() {
+        let known = |until| {
+            move |count: &mut ThrottleCount| match count.kind {
+                ThrottleKind::AccountNetwork => count.known_until = Some(until),
+                ThrottleKind::Network => count.counted = false,
+                ThrottleKind::Account | ThrottleKind::Overall => count.failures = 1e9,
+            }
+        };
+        assert_eq!(decide(known(NOW + Duration::from_secs(1))), (false, 0));
+        assert_eq!(decide(known(NOW)), (true, 2_000));
+        // But to what is done to the account there.
+        let own = |count: &mut ThrottleCount| {
+            count.known_until = Some(NOW + Duration::from_secs(1));
+            count.counted = count.kind != ThrottleKind::AccountNetwork;
+        };
+        assert_eq!(decide(own), (true, 0));
+    }
+
+    #[test]
+    fn delays_grow_evenly_from_nothing_to_the_longest() {
+        for (kind, failures, delay) in [
+            (ThrottleKind::Account, 20.0, 0),
+            (ThrottleKind::Account, 30.0, 1_000),
+            (ThrottleKind::Account, 40.0, 2_000),
+            (ThrottleKind::Account, 4_000.0, 2_000),
+            (ThrottleKind::Overall, 1_000.0, 0),
+            (ThrottleKind::Overall, 1_500.0, 1_000),
+            (ThrottleKind::Overall, f64::MAX, 2_000),
+            (ThrottleKind::AccountNetwork, 1e9, 0),
+            (ThrottleKind::Network, 1e9, 0),
+        ] {
+            let one = |count: &mut ThrottleCount| {
+                if count.kind == kind {
+                    count.failures = failures;
+                }
+            };
+            assert_eq!(decide(one), (false, delay), "{kind:?} {failures}");
+        }
+    }
+
+    #[test]
+    fn names_in_storage_read_back() {
+        for kind in ThrottleKind::ALL {
+            assert_eq!(ThrottleKind::from_name(kind.as_str()), Some(kind));
+        }
+        assert_eq!(ThrottleKind::from_name("other"), None);
+    }
+}

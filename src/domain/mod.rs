@@ -3,6 +3,7 @@
 //! - [`session`]: the session, and the one rule that says whether it is alive.
 //! - [`session_token`]: the secret in the cookie, and the digest that is stored.
 //! - [`cookie_header`]: the exact parser that finds the token in a request.
+//! - [`return_to`]: where a browser goes after signing in.
 //! - [`subject`]: whom a session belongs to.
 //! - [`audience`]: who a token is for, and what it may say there.
 //! - [`unusual_activity`]: what it means that a session is used from elsewhere.
@@ -17,6 +18,7 @@
 //! - [`retry`]: when something that failed is tried again.
 //! - [`instant`]: how an instant is written.
 //! - [`strict_json`]: JSON in which nothing is ambiguous.
+//! - [`urlencoded`]: forms in which nothing is ambiguous.
 
 pub mod access_token;
 pub mod audience;
@@ -29,10 +31,12 @@ pub mod instant;
 pub mod login_throttle;
 pub mod password;
 pub mod retry;
+pub mod return_to;
 pub mod session;
 pub mod session_token;
 pub mod signing_key;
 pub mod strict_json;
 pub mod subject;
 pub mod unusual_activity;
+pub mod urlencoded;
 pub mod username;

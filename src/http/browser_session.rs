@@ -41,6 +41,10 @@ tokio::task_local! {
 #[derive(Debug, Clone, Copy)]
 struct GivenUntil(OffsetDateTime);
 
+/// The request asked for a cookie. Kept in its extensions.
+#[derive(Debug, Clone, Copy)]
+struct CookieAskedFor;
+
 /// What handlers may know of the live session that a browser presented. Naming it in a handler's signature demands one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BrowserSession {
@@ -180,6 +184,12 @@ pub fn give(request: &HttpRequest, token: &SessionToken, expires_at: OffsetDateT
     request.extensions_mut().insert(GivenUntil(expires_at));
 }
 
+/// The same for a sign-in that asked for a cookie, whatever the request presented.
+pub fn give_cookie(request: &HttpRequest, token: &SessionToken, expires_at: OffsetDateTime) {
+    give(request, token, expires_at);
+    request.extensions_mut().insert(CookieAskedFor);
+}
+
 /// Tells actix-session that the session is over, so that the answer takes the cookie away.
 pub fn forget(request: &HttpRequest) {
     request.get_session().purge();
@@ -193,6 +203,11 @@ pub(super) async fn while_seen<T>(seen: Seen, answering: impl Future<Output = T>
 /// The absolute end of the session that [`give`] gave a token of.
 pub(super) fn given_until(request: &HttpRequest) -> Option<OffsetDateTime> {
     request.extensions().get::<GivenUntil>().map(|until| until.0)
+}
+
+/// Whether [`give_cookie`] gave a token.
+pub(super) fn cookie_asked_for(request: &HttpRequest) -> bool {
+    request.extensions().contains::<CookieAskedFor>()
 }
 
 /// The token that a handler gave, as the key of the cookie.

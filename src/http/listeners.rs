@@ -56,7 +56,7 @@ pub fn public_app(
             cookie_bridge::bridge(bridging.clone(), Rc::clone(&bridge_key), request, next)
         }))
         .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Asked::Directly, request, next)))
-        .wrap(from_fn(move |request, next| request::observe(observing.clone(), "public", request, next)))
+        .wrap(from_fn(move |request, next| request::observe(observing.clone(), request::PUBLIC, request, next)))
         .wrap(from_fn(move |request, next| security_headers::harden(https, request, next)))
 }
 
@@ -72,6 +72,7 @@ pub fn gateway_app(
         .app_data(Data::new(state))
         .configure(gateway::routes)
         .configure(|config| discovery::routes(config, main, &algorithms))
+        .service(super::resource("/assets/{name}").route(super::get_or_head().to(public::assets::show)))
         .service(super::resource("/problems/{code}").route(super::get_or_head().to(public::problems::page)))
         .default_service(web::route().to(nowhere))
         .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Asked::ByGateway, request, next)))

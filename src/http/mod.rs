@@ -3,6 +3,7 @@
 //! - [`public`]: browsers. [`gateway`]: proxies and services. [`admin`]: operators, trusted back ends, Prometheus.
 //! - [`problem`]: everything that can be refused or fail, with status, code and wording.
 //! - [`extract`]: what a handler may demand in its signature.
+//! - [`pages`]: what people see.
 //! - [`middleware`]: what every request passes through.
 //! - [`server`], [`connection`], [`phase`], [`drain`]: sockets, deadlines, and the way out.
 
@@ -17,6 +18,7 @@ pub mod extract;
 pub mod gateway;
 pub mod listeners;
 pub mod middleware;
+pub mod pages;
 pub mod phase;
 pub mod presented_token;
 pub mod problem;

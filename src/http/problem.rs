@@ -55,6 +55,10 @@ pub enum Problem {
     SubjectDisabled,
     /// A browser sent the request from another site.
     CrossSite,
+    /// A form lacks the synchroniser token of its session.
+    CsrfToken,
+    /// Nobody is signed in by this name and password; never told why.
+    LoginRefused,
     /// It cannot be decided right now; trying again helps.
     Unavailable,
     /// A fault of ours.
@@ -78,7 +82,8 @@ macro_rules! problems {
     ($( $pattern:pat => $status:literal, $code:literal, $title:literal, $remedy:literal; )+) => {
         impl Problem {
             /// The row of this problem.
-            fn row(&self) -> ProblemDoc {
+            #[must_use]
+            pub fn row(&self) -> ProblemDoc {
                 match self {
                     $( $pattern => ProblemDoc {
                         code: $code, status: $status, title: $title, remedy: $remedy,
@@ -125,6 +130,10 @@ problems! {
         "Enable the subject before starting a session for it.";
     Problem::CrossSite => 403, "cross-site-request", "The request came from another site",
         "Send the request from a page of the configured origin (the setting public.origin).";
+    Problem::CsrfToken => 403, "csrf-token", "The form's token is missing or does not fit",
+        "Reload the page and send the form again. Programs send the field csrf_token with what `GET /session` shows.";
+    Problem::LoginRefused => 401, "login-refused", "The name or password is wrong, or there were too many attempts",
+        "Check both and try again; after several failures wait a moment. Unknown, wrong, disabled and throttled look the same on purpose.";
     Problem::Unavailable => 503, "unavailable", "This cannot be decided right now",
         "Try again after the time in the Retry-After header; the operator's log says what is down.";
     Problem::Internal => 500, "internal", "Something failed on our side",
@@ -180,7 +189,9 @@ impl Problem {
     pub fn headers(&self) -> Vec<(header::HeaderName, HeaderValue)> {
         match self {
             Self::MethodNotAllowed(allow) => vec![(header::ALLOW, HeaderValue::from_static(allow))],
-            Self::NoSession => vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Session realm=\"ephemint\""))],
+            Self::NoSession | Self::LoginRefused => {
+                vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Session realm=\"ephemint\""))]
+            }
             Self::NoCredential => {
                 vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"ephemint admin\""))]
             }
@@ -193,7 +204,9 @@ impl Problem {
         }
     }
 
-    fn detail(&self) -> Option<String> {
+    /// Which rule was broken, without repeating input.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
         match self {
             Self::BadRequest(detail) | Self::MalformedJson(detail) => Some(detail.clone().into_owned()),
             Self::InvalidField { field, allowed } => Some(format!("{field}: {allowed}")),

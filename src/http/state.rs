@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::{
     clock::Clock,
     domain::audience::Algorithm,
-    http::drain::Drain,
+    http::{drain::Drain, pages::Pages},
     service::{
         accounts::Accounts, clients::Clients, exchange::Exchange, exchange::IssuerRules, keys::Keys, sessions::Sessions,
     },
@@ -38,6 +38,8 @@ pub struct Shared {
     pub keys: Arc<Keys>,
     /// The service credentials.
     pub clients: Arc<Clients>,
+    /// The pages that people meet.
+    pub pages: Arc<Pages>,
     /// The password accounts.
     pub accounts: Arc<Accounts>,
     /// Who issues tokens, with what.

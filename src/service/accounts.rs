@@ -1,58 +1,26 @@
-//! Password accounts: sign in with one, and manage them.
+//! Password accounts: add, change and remove them. Signing in with one lives in `login`.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
-use super::{
-    login_throttle::{Counted, LoginThrottle},
-    password_pool::{PasswordPool, Slot},
-};
+pub use super::login::{Attempt, LoginError};
+use super::{events::Events, login_throttle::LoginThrottle, password_pool::PasswordPool};
 use crate::{
     clock::Clock,
-    crypto::{
-        master_key::Vault,
-        passwords::{HashError, Verdict},
-    },
+    crypto::{master_key::Vault, passwords::HashError},
     domain::{
+        event::Event,
         login_throttle::ThrottleRules,
         password::{Password, PasswordError},
         subject::Subject,
         username::{Username, UsernameError},
     },
     storage::{
-        accounts::{AccountStore, FoundAccount, ListedAccount, NewAccount, Taken},
+        accounts::{AccountStore, ListedAccount, NewAccount, Taken},
         error::StorageError,
         login_throttle::LoginThrottleStore,
     },
-    telemetry::{error_chain::ErrorChain, metrics::Metrics},
+    telemetry::metrics::Metrics,
 };
-
-/// Longest text in bytes that attempts of an impossible name are counted by.
-const LONGEST_IMPOSSIBLE_NAME: usize = 1_024;
-
-/// An attempt to sign in.
-#[derive(Debug, Clone, Copy)]
-pub struct Attempt<'a> {
-    /// The name as it was typed.
-    pub username: &'a str,
-    /// The password as it was typed.
-    pub password: &'a Password,
-    /// The client's address.
-    pub address: IpAddr,
-}
-
-/// Why nobody is signed in.
-#[derive(Debug, thiserror::Error)]
-pub enum LoginError {
-    /// The name is unknown, the password is wrong, the account is disabled, or there were too many attempts: never told which.
-    #[error("the name or the password is wrong, or there were too many attempts")]
-    Refused,
-    /// As many sign-ins as may wait are waiting; safe to try again in a moment.
-    #[error("too many people are signing in")]
-    Busy,
-    /// It could not be decided.
-    #[error("the account could not be looked up")]
-    Unavailable(#[from] StorageError),
-}
 
 /// Why an account was not added or changed.
 #[derive(Debug, thiserror::Error)]
@@ -85,34 +53,6 @@ pub enum AccountError {
     Unavailable(#[from] StorageError),
 }
 
-/// How an attempt ended: a label of metrics and a reason in the log, never told to the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Success,
-    /// Unknown and wrong share one value.
-    BadCredentials,
-    Disabled,
-    Throttled,
-    /// The stored hash cannot be computed.
-    UnusableHash,
-    Busy,
-    Unavailable,
-}
-
-impl Outcome {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::BadCredentials => "bad_credentials",
-            Self::Disabled => "disabled",
-            Self::Throttled => "throttled",
-            Self::UnusableHash => "unusable_hash",
-            Self::Busy => "busy",
-            Self::Unavailable => "unavailable",
-        }
-    }
-}
-
 /// What the accounts are made of.
 #[derive(Debug)]
 pub struct AccountParts {
@@ -130,6 +70,8 @@ pub struct AccountParts {
     pub vault: Arc<Vault>,
     /// The service's own names, which make poor passwords.
     pub words: Vec<String>,
+    /// Where changes of accounts are told.
+    pub events: Arc<Events>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Counts.
@@ -139,59 +81,33 @@ pub struct AccountParts {
 /// The password accounts.
 #[derive(Debug)]
 pub struct Accounts {
-    store: AccountStore,
-    throttle: LoginThrottle,
-    pool: PasswordPool,
+    pub(super) store: AccountStore,
+    pub(super) throttle: LoginThrottle,
+    pub(super) pool: PasswordPool,
     words: Vec<String>,
-    clock: Arc<dyn Clock>,
-    metrics: Metrics,
+    events: Arc<Events>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Metrics,
 }
 
 impl Accounts {
     /// Wires the service.
     #[must_use]
     pub fn new(parts: AccountParts) -> Self {
-        let AccountParts { store, throttle_store, throttle_rules, most_delayed, pool, vault, words, clock, metrics } =
-            parts;
+        let AccountParts {
+            store,
+            throttle_store,
+            throttle_rules,
+            most_delayed,
+            pool,
+            vault,
+            words,
+            events,
+            clock,
+            metrics,
+        } = parts;
         let throttle = LoginThrottle::new(throttle_store, vault, throttle_rules, most_delayed);
-        Self { store, throttle, pool, words, clock, metrics }
-    }
-
-    /// The subject of the account that the name and the password belong to.
-    ///
-    /// Whatever is wrong, the same work is done: the attempt is counted, the name is looked up, and a hash is computed.
-    ///
-    /// # Errors
-    /// [`LoginError`].
-    pub async fn authenticate(&self, attempt: Attempt<'_>) -> Result<Subject, LoginError> {
-        // No password is as long, and hashing costs by length: this says nothing about the account.
-        if attempt.password.expose().is_none() {
-            self.note(Outcome::BadCredentials, None, attempt.address);
-            return Err(LoginError::Refused);
-        }
-        let Some(slot) = self.pool.reserve() else {
-            self.note(Outcome::Busy, None, attempt.address);
-            return Err(LoginError::Busy);
-        };
-        let now = self.clock.now();
-        let username = Username::parse(attempt.username).ok();
-        let account = username.as_ref().map_or(attempt.username, Username::as_str).as_bytes();
-        let account = &account[..account.len().min(LONGEST_IMPOSSIBLE_NAME)];
-        let counted = match self.throttle.count(account, attempt.address, now).await {
-            Ok(counted) => counted,
-            Err(error) => {
-                self.note(Outcome::Unavailable, None, attempt.address);
-                return Err(error.into());
-            }
-        };
-        let decided = self.decide(attempt, username.as_ref(), slot, &counted).await;
-        match &decided {
-            Ok(_) => self.throttle.forgive(&counted, now).await,
-            Err(LoginError::Busy | LoginError::Unavailable(_)) => self.throttle.forget(&counted).await,
-            Err(LoginError::Refused) => {}
-        }
-        self.throttle.delay(&counted).await;
-        decided
+        Self { store, throttle, pool, words, events, clock, metrics }
     }
 
     /// Adds an account. Its subject is its canonical name where none is given.
@@ -220,7 +136,8 @@ impl Accounts {
             Some(Taken::Username) => return Err(AccountError::NameTaken),
             Some(Taken::Subject) => return Err(AccountError::SubjectTaken),
         }
-        tracing::info!(target: "audit", event = "account_added", account = %username, subject = %subject, "account added");
+        let event = Event::AccountAdded { at: now, subject: subject.clone(), account: username.clone() };
+        self.events.record(&event).await;
         Ok(ListedAccount {
             username: username.as_str().to_owned(),
             display_name: name.to_owned(),
@@ -248,7 +165,8 @@ impl Accounts {
         let hash = self.hash_new(&username, password).await?;
         let now = self.clock.now();
         let subject = self.store.set_password(&username, &hash, now).await?.ok_or(AccountError::Unknown)?;
-        tracing::info!(target: "audit", event = "password_set", account = %username, subject = %subject, "password set; sessions ended");
+        let event = Event::PasswordChanged { at: now, subject: subject.clone(), account: username };
+        self.events.record(&event).await;
         Ok(subject)
     }
 
@@ -258,8 +176,10 @@ impl Accounts {
     /// [`AccountError`]; nothing is changed then, unless the database's answer was lost.
     pub async fn disable(&self, name: &str) -> Result<Subject, AccountError> {
         let username = Username::parse(name)?;
-        let subject = self.store.disable(&username, self.clock.now()).await?.ok_or(AccountError::Unknown)?;
-        tracing::info!(target: "audit", event = "account_disabled", account = %username, subject = %subject, "account disabled; sessions ended");
+        let now = self.clock.now();
+        let subject = self.store.disable(&username, now).await?.ok_or(AccountError::Unknown)?;
+        let event = Event::AccountDisabled { at: now, subject: subject.clone(), account: username };
+        self.events.record(&event).await;
         Ok(subject)
     }
 
@@ -269,9 +189,11 @@ impl Accounts {
     /// [`AccountError`]; nothing is changed then, unless the database's answer was lost.
     pub async fn enable(&self, name: &str) -> Result<Subject, AccountError> {
         let username = Username::parse(name)?;
+        let now = self.clock.now();
         let (subject, changed) = self.store.enable(&username).await?.ok_or(AccountError::Unknown)?;
         if changed {
-            tracing::info!(target: "audit", event = "account_enabled", account = %username, subject = %subject, "account enabled");
+            let event = Event::AccountEnabled { at: now, subject: subject.clone(), account: username };
+            self.events.record(&event).await;
         }
         Ok(subject)
     }
@@ -282,8 +204,10 @@ impl Accounts {
     /// [`AccountError`]; nothing is changed then, unless the database's answer was lost.
     pub async fn remove(&self, name: &str) -> Result<Subject, AccountError> {
         let username = Username::parse(name)?;
-        let subject = self.store.remove(&username, self.clock.now()).await?.ok_or(AccountError::Unknown)?;
-        tracing::info!(target: "audit", event = "account_removed", account = %username, subject = %subject, "account removed; sessions ended");
+        let now = self.clock.now();
+        let subject = self.store.remove(&username, now).await?.ok_or(AccountError::Unknown)?;
+        let event = Event::AccountDeleted { at: now, subject: subject.clone(), account: username };
+        self.events.record(&event).await;
         Ok(subject)
     }
 
@@ -295,85 +219,6 @@ impl Accounts {
         self.throttle.sweep(self.clock.now()).await
     }
 
-    async fn decide(
-        &self,
-        attempt: Attempt<'_>,
-        username: Option<&Username>,
-        slot: Slot,
-        counted: &Counted,
-    ) -> Result<Subject, LoginError> {
-        let (outcome, found, error) = match self.check(attempt, username, slot, counted).await {
-            Ok((outcome, found)) => (outcome, found, None),
-            Err(error) => (Outcome::Unavailable, None, Some(error)),
-        };
-        self.note(outcome, found.as_ref(), attempt.address);
-        match (outcome, found, error) {
-            (Outcome::Success, Some(found), _) => Ok(found.subject),
-            (Outcome::Unavailable, _, Some(error)) => Err(LoginError::Unavailable(error)),
-            (Outcome::Busy, ..) => Err(LoginError::Busy),
-            _ => Err(LoginError::Refused),
-        }
-    }
-
-    /// Looks the name up, computes a hash whatever was found, and only then looks at what is wrong.
-    async fn check(
-        &self,
-        attempt: Attempt<'_>,
-        username: Option<&Username>,
-        slot: Slot,
-        counted: &Counted,
-    ) -> Result<(Outcome, Option<FoundAccount>), StorageError> {
-        // No account has an empty name: the statement is run for an impossible name, too.
-        let found = self.store.find(username.map_or("", Username::as_str)).await?;
-        let password = attempt.password.clone();
-        let stored = found.as_ref().map(|found| found.password_hash.clone());
-        let may_sign_in = !counted.throttled.refused && found.as_ref().is_some_and(|found| !found.disabled);
-        let hashed = self
-            .pool
-            .run(slot, move |hasher, memory| {
-                let verdict = hasher.verify(&password, stored.as_deref(), memory);
-                // Only where the attempt succeeds anyway: the time that this takes must tell nobody else anything.
-                let outdated = may_sign_in && verdict == Verdict::Right { outdated: true };
-                (verdict, outdated.then(|| hasher.hash(&password, memory)))
-            })
-            .await;
-        let Some((verdict, renewed)) = hashed else { return Ok((Outcome::Busy, found)) };
-        let outcome = match (&found, verdict) {
-            _ if counted.throttled.refused => Outcome::Throttled,
-            (Some(_), Verdict::Unusable) => Outcome::UnusableHash,
-            (Some(found), Verdict::Right { .. }) if found.disabled => Outcome::Disabled,
-            (Some(found), Verdict::Right { .. }) => {
-                // Hashing took its time, and an operator may have changed the password or disabled the account meanwhile.
-                if self.store.confirm(found).await? { Outcome::Success } else { Outcome::BadCredentials }
-            }
-            (None, _) | (_, Verdict::Wrong) => Outcome::BadCredentials,
-        };
-        if let (Outcome::Success, Some(found), Some(renewed)) = (outcome, &found, renewed) {
-            self.renew_hash(found, renewed).await;
-        }
-        Ok((outcome, found))
-    }
-
-    /// Keeps the hash that was made anew at today's cost. The sign-in succeeds without it, and the next one tries again.
-    async fn renew_hash(&self, found: &FoundAccount, renewed: Result<String, HashError>) {
-        let subject = &found.subject;
-        let kept = match renewed {
-            Ok(hash) => self.store.replace_password_hash(found, &hash).await,
-            Err(error) => {
-                tracing::warn!(subject = %subject, error = %ErrorChain(&error), "a password was not hashed anew");
-                return;
-            }
-        };
-        match kept {
-            Ok(true) => tracing::info!(subject = %subject, "a password was hashed anew at today's cost"),
-            // Another sign-in, or a new password, was faster.
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(subject = %subject, error = %ErrorChain(&error), "a password hashed anew was not stored");
-            }
-        }
-    }
-
     async fn hash_new(&self, username: &Username, password: Password) -> Result<String, AccountError> {
         let words: Vec<&str> =
             self.words.iter().map(String::as_str).chain(std::iter::once(username.as_str())).collect();
@@ -381,26 +226,5 @@ impl Accounts {
         let slot = self.pool.reserve().ok_or(AccountError::Busy)?;
         let hashed = self.pool.run(slot, move |hasher, memory| hasher.hash(&password, memory)).await;
         Ok(hashed.ok_or(AccountError::Busy)??)
-    }
-
-    /// Counts and logs how an attempt ended. The name is logged only where it is an account's: people type passwords into the
-    /// wrong field.
-    fn note(&self, outcome: Outcome, found: Option<&FoundAccount>, address: IpAddr) {
-        let name = outcome.as_str();
-        self.metrics.logins_total.with_label_values(&[name]).inc();
-        let (account, subject) =
-            found.map_or((None, None), |found| (Some(found.username.as_str()), Some(found.subject.as_str())));
-        match outcome {
-            Outcome::Success => {
-                tracing::info!(target: "audit", event = "login_succeeded", account, subject, client.address = %address, "signed in");
-            }
-            Outcome::UnusableHash => {
-                tracing::error!(target: "audit", event = "login_failed", reason = name, account, subject, client.address = %address,
-                    "an account's stored password hash cannot be used; set its password with `ephemint users set-password`");
-            }
-            _ => {
-                tracing::info!(target: "audit", event = "login_failed", reason = name, account, subject, client.address = %address, "not signed in");
-            }
-        }
     }
 }

@@ -43,6 +43,7 @@ fn log(event: &Event) {
         target: "audit",
         event = event.name().as_str(),
         subject = details.subject.as_str(),
+        account = details.account,
         session.id = details.session_id.map(tracing::field::display),
         device = details.device,
         address = details.address.map(tracing::field::display),

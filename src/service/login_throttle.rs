@@ -48,7 +48,12 @@ impl LoginThrottle {
         keys.sort_unstable_by_key(|(_, key)| *key);
         let counts = self.store.count(&keys, &self.rules, now).await?;
         let throttled = self.rules.decide(&counts, now);
-        Ok(Counted { counts, throttled })
+        let counted = Counted { counts, throttled };
+        if throttled.refused && counted.counts.iter().any(|count| count.counted) {
+            // Another attempt has brought the refusal at this very moment: what is refused counts nowhere.
+            self.forget(&counted).await;
+        }
+        Ok(counted)
     }
 
     /// The attempt was right: it does not count, and its network is a known one of the account for a time.

@@ -192,3 +192,84 @@ fn lower_priority() {
 fn lower_priority() {
     tracing::debug!(niceness = NICENESS, "this system gives threads no priority of their own");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    };
+
+    use super::*;
+    use crate::{clock::SystemClock, crypto::passwords::PasswordCost};
+
+    fn pool(threads: usize, queue: usize) -> PasswordPool {
+        let cost = PasswordCost { memory_kib: 19 * 1_024, iterations: 2, parallelism: 1 };
+        let hasher = PasswordHasher::new(cost).unwrap();
+        let options = PasswordPoolOptions { threads, queue };
+        PasswordPool::new(hasher, options, Arc::new(SystemClock::new()), Metrics::new().unwrap())
+    }
+
+    #[tokio::test]
+    async fn as_many_are_taken_as_there_are_threads_and_places() {
+        let pool = pool(2, 3);
+        let mut slots: Vec<Slot> = (0..5).map(|_| pool.reserve().unwrap()).collect();
+        assert!(pool.reserve().is_none());
+        assert_eq!(pool.run(slots.pop().unwrap(), |_, _| 7).await, Some(7));
+        // The work is over a moment before its place is free.
+        while pool.reserve().is_none() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_stops_waiting_is_not_worked_for() {
+        let pool = pool(1, 3);
+        let (release, released) = mpsc::channel::<()>();
+        let (began, beginning) = tokio::sync::oneshot::channel();
+        let done = Arc::new(AtomicUsize::new(0));
+        let slot = pool.reserve().unwrap();
+        let first = pool.run(slot, move |_, _| {
+            began.send(()).unwrap();
+            released.recv().unwrap();
+        });
+        let counting = |done: &Arc<AtomicUsize>| {
+            let (slot, done) = (pool.reserve().unwrap(), Arc::clone(done));
+            pool.run(slot, move |_, _| done.fetch_add(1, Ordering::SeqCst))
+        };
+        let (gone, waiting) = (counting(&done), counting(&done));
+        let scenario = async {
+            {
+                let mut gone = std::pin::pin!(gone);
+                // Queued by the first poll, and given up while the only thread is busy.
+                assert!(tokio::time::timeout(Duration::ZERO, gone.as_mut()).await.is_err());
+                beginning.await.unwrap();
+                assert_eq!(pool.shared.metrics.password_hash_queue.get(), 1);
+            }
+            assert!(pool.reserve().is_some(), "a place is left");
+            release.send(()).unwrap();
+            waiting.await
+        };
+        let (_, last) = tokio::join!(first, scenario);
+        assert_eq!(last, Some(0), "work was done for somebody who had gone");
+        assert_eq!(done.load(Ordering::SeqCst), 1);
+        assert_eq!(pool.shared.metrics.password_hash_queue.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_sign_in_and_no_thread() {
+        let pool = pool(1, 1);
+        let failed: Option<()> = pool.run(pool.reserve().unwrap(), |_, _| panic!("on purpose")).await;
+        assert_eq!(failed, None);
+        assert_eq!(pool.run(pool.reserve().unwrap(), |_, _| 1).await, Some(1));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_threads_give_way_to_all_others() {
+        let pool = pool(1, 1);
+        let niceness = pool.run(pool.reserve().unwrap(), |_, _| rustix::process::getpriority_process(None).unwrap());
+        assert_eq!(niceness.await, Some(NICENESS));
+        assert_eq!(rustix::process::getpriority_process(None).unwrap(), 0);
+    }
+}

@@ -5,6 +5,7 @@
 //! - `renewal`: another token for the same session.
 //! - `own`: a subject's own devices.
 //! - `unusual_activity`: sessions that are used from elsewhere.
+//! - `turns`: starts of one subject, one at a time.
 //! - `reason`: every reason that has a name.
 
 mod authentication;
@@ -13,6 +14,7 @@ mod reason;
 mod renewal;
 mod sign_in;
 mod start;
+mod turns;
 mod unusual_activity;
 
 use std::{sync::Arc, time::Duration};
@@ -21,6 +23,7 @@ use time::OffsetDateTime;
 use tracing::Instrument as _;
 
 pub(super) use self::authentication::parse;
+use self::turns::{Turn, Turns};
 pub use self::{
     reason::{AuthenticateError, RefusalReason, RevokeReason, StartError},
     renewal::Renewed,
@@ -38,7 +41,7 @@ use crate::{
         subject::Subject,
         unusual_activity::UnusualActivityRules,
     },
-    storage::{error::StorageError, sessions::SessionStore},
+    storage::{error::StorageError, queries, session_changes::SessionChange, sessions::SessionStore},
     telemetry::metrics::Metrics,
 };
 
@@ -71,6 +74,8 @@ pub struct SessionRules {
     pub unusual_activity: UnusualActivityRules,
     /// How precisely addresses are kept.
     pub address_precision: AddressPrecision,
+    /// How long a start waits for other starts of the same subject.
+    pub turn_timeout: Duration,
 }
 
 /// The sessions.
@@ -83,6 +88,7 @@ pub struct Sessions {
     activity: Arc<Activity>,
     follower: Arc<RevocationFollower>,
     events: Arc<Events>,
+    turns: Turns,
     metrics: Metrics,
 }
 
@@ -99,7 +105,7 @@ impl Sessions {
         follower: Arc<RevocationFollower>,
         metrics: Metrics,
     ) -> Self {
-        Self { store, vault, clock, rules, activity, events, follower, metrics }
+        Self { store, vault, clock, rules, activity, events, follower, turns: Turns::default(), metrics }
     }
 
     /// How long sessions live.
@@ -183,6 +189,12 @@ impl Sessions {
         self.vault.csrf_token(session)
     }
 
+    /// Whether a form carries the synchroniser token of this session.
+    #[must_use]
+    pub fn is_csrf_token(&self, session: SessionId, presented: &str) -> bool {
+        self.vault.is_csrf_token(session, presented)
+    }
+
     /// Returns once the clock has reached `effective_by`.
     pub async fn wait_until_effective(&self, revoked: Revoked) {
         let left = revoked.effective_by - self.clock.now();
@@ -196,6 +208,15 @@ impl Sessions {
         self.follower.catch_up().await;
         // Read after the commit: a decision that began before it may still be on its way.
         Revoked { sessions, effective_by: self.clock.now() + self.rules.revocation_bound }
+    }
+
+    /// Begins a change of a subject's sessions that no other start of theirs overlaps, here or on another replica.
+    async fn begin_for(&self, subject: &Subject) -> Result<(Turn<'_>, SessionChange<'_>), StorageError> {
+        let turn = self.turns.take(subject, self.rules.turn_timeout).await;
+        let turn = turn.ok_or(StorageError::TimedOut { query: queries::SESSION_LOCK_SUBJECT.name })?;
+        let change = self.store.begin().await?;
+        change.lock_subject(subject).await?;
+        Ok((turn, change))
     }
 
     /// The last use of a session that is idle at `now`, by what is stored.

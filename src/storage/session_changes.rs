@@ -13,6 +13,7 @@ use super::{
 };
 use crate::domain::{
     device::Seen,
+    event::Changed,
     session::{Session, SessionId},
     session_token::SessionTokenDigest,
     subject::Subject,
@@ -32,15 +33,6 @@ pub struct StepUp<'a> {
     pub amr: &'a [String],
     /// From where.
     pub seen: &'a Seen,
-}
-
-/// What a subject's stored sessions say about a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KnownDevice {
-    /// The user agent is another than all that are remembered; false where none is.
-    pub new_user_agent: bool,
-    /// The network is another than all that are remembered; false where none is.
-    pub new_network: bool,
 }
 
 impl SessionStore {
@@ -165,11 +157,12 @@ impl SessionChange<'_> {
         self.keep_former_token(id, old_digest, change.auth_time, change.auth_time).await
     }
 
-    /// Which parts of a device the stored sessions of a subject do not know.
+    /// What of a device none of the stored sessions of a subject remembers. Nothing where they remember it all, and for
+    /// what none of them remembers anything of.
     ///
     /// # Errors
     /// [`StorageError`] when the database does not answer.
-    pub async fn known_device(&self, subject: &Subject, seen: &Seen) -> Result<KnownDevice, StorageError> {
+    pub async fn new_to(&self, subject: &Subject, seen: &Seen) -> Result<Option<Changed>, StorageError> {
         let query = &queries::SESSION_KNOWN_DEVICE;
         let (subject, network) = (subject.as_str(), text(seen.network));
         let rows = self
@@ -178,9 +171,13 @@ impl SessionChange<'_> {
             .await?;
         let row = rows.first().ok_or(StorageError::RowCount { query: query.name, rows: 0 })?;
         let is_new = |told: bool, any, known| told && row.get::<_, bool>(any) && !row.get::<_, bool>(known);
-        Ok(KnownDevice {
-            new_user_agent: is_new(seen.user_agent.is_some(), "knows_user_agents", "user_agent_known"),
-            new_network: is_new(seen.network.is_some(), "knows_networks", "network_known"),
+        let user_agent = is_new(seen.user_agent.is_some(), "knows_user_agents", "user_agent_known");
+        let network = is_new(seen.network.is_some(), "knows_networks", "network_known");
+        Ok(match (user_agent, network) {
+            (true, true) => Some(Changed::UserAgentAndNetwork),
+            (true, false) => Some(Changed::UserAgent),
+            (false, true) => Some(Changed::Network),
+            (false, false) => None,
         })
     }
 

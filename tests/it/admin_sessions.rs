@@ -66,7 +66,7 @@ async fn a_start_answers_with_the_token_once_and_the_session_keeps_what_was_said
     let expected = json!({
         "session_id": id, "subject": "alice", "status": "active", "created_at": rfc3339(now),
         "auth_time": rfc3339(auth_time), "last_seen_at": rfc3339(now),
-        "idle_expires_at": rfc3339(now + Duration::from_secs(30 * 60)), "expires_at": expires_at, "revoked_at": null,
+        "idle_expires_at": rfc3339(now + Duration::from_secs(30 * 60)), "expires_at": expires_at, "revoked_at": null, "reauthenticate_since": null,
         "amr": ["pwd", "otp"], "acr": "aal2",
         "claims": {"role": "admin", "nested": {"list": [1, -2, 2.5, true, null]}}, "device": "Firefox on Linux",
         "ip": "203.0.113.9",

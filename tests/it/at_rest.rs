@@ -10,6 +10,7 @@ use base64::{
 use ephemint::{
     crypto::master_key::{MasterKey, Vault},
     domain::{audience::Algorithm, session_token::SessionToken, signing_key::KeyId},
+    service::accounts::Attempt,
 };
 use reqwest::{Method, StatusCode};
 
@@ -80,6 +81,43 @@ async fn assert_no_private_key(database: &TestDatabase, dump: &str) {
         }
     }
     assert!(!dump.contains("PRIVATE KEY"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dump_holds_no_password_and_tells_neither_who_tried_to_sign_in_nor_from_where() {
+    let app = TestApp::spawn().await;
+    let (first, second, wrong) = ("gravel otters sing", "hollow river paints", "hollow river sings");
+    let (known, unknown) = (["203.0.113.77", "2001:db8:77:7::"], "nobody.by.that.name");
+    let accounts = &app.state.accounts;
+    accounts.add("alice", None, first.to_owned().into()).await.unwrap();
+    accounts.set_password("alice", second.to_owned().into()).await.unwrap();
+    for (username, typed) in [("alice", second), ("alice", wrong), (unknown, wrong)] {
+        for address in known {
+            let (password, address) = (typed.to_owned().into(), address.parse().unwrap());
+            let attempt = Attempt { username, password: &password, address };
+            assert_eq!(accounts.authenticate(attempt).await.is_ok(), typed == second);
+        }
+    }
+    let dump = app.database.dump().await;
+    let counts =
+        dump.split("COPY public.login_throttle").nth(1).expect("counts in the dump").split("\\.").next().unwrap();
+    // Two networks, two accounts, each account in each network, and everybody.
+    assert_eq!(counts.lines().count() - 1, 9, "{counts}");
+    assert!(!counts.contains("alice"));
+    for secret in [first, second, wrong, unknown].iter().chain(&known) {
+        for text in spellings_with_hash(secret.as_bytes()) {
+            assert!(!dump.contains(&text), "{secret} as {text}");
+        }
+    }
+    // Without the key, trying out the few names and addresses there are leads nowhere.
+    for guess in ["alice", "account\0\0alice\0", "network\x00203.0.113.77\0\0"] {
+        let plain = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b""), guess.as_bytes());
+        assert!(
+            !dump.contains(&hex(plain.as_ref()))
+                && !dump.contains(&hex(digest::digest(&digest::SHA256, guess.as_bytes()).as_ref()))
+        );
+    }
+    assert!(dump.contains("$argon2id$v=19$m=19456,t=2,p=1$"));
 }
 
 fn spellings(bytes: &[u8]) -> [String; 3] {

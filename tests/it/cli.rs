@@ -35,6 +35,13 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["clients", "list"], &["--json"]),
     (&["clients", "rotate"], &["--json"]),
     (&["clients", "remove"], &[]),
+    (&["users"], &[]),
+    (&["users", "add"], &["--subject"]),
+    (&["users", "list"], &["--json"]),
+    (&["users", "set-password"], &[]),
+    (&["users", "disable"], &[]),
+    (&["users", "enable"], &[]),
+    (&["users", "delete"], &[]),
     (&["gateway-config"], &[]),
 ];
 

@@ -81,17 +81,20 @@ impl Dev {
 async fn the_printed_steps_work_when_they_are_pasted() {
     let dev = Dev::start(&["--ephemeral"]).await;
     let steps = dev.steps();
-    assert_eq!(steps.len(), 4, "{}", dev.text);
+    assert_eq!(steps.len(), 5, "{}", dev.text);
+    assert!(dev.text.contains(&format!("Open this in a browser:  http://{}/\n", dev.front)), "{}", dev.text);
+    assert!(dev.text.contains("name demo, password paper boats on a quiet lake\n"), "{}", dev.text);
 
-    let output = paste(&steps.join("\necho ---\n")).await;
+    let output = paste(&[&steps[..], &steps[1..2]].concat().join("\necho ---\n")).await;
     let parts: Vec<&str> = output.split("---\n").collect();
 
-    assert!(parts[0].starts_with("the browser's cookie: __Host-session=ems_"), "{output}");
-    assert!(parts[1].starts_with("HTTP/1.1 200"), "{output}");
-    assert!(parts[1].contains("\"subject\": \"ada\"") && parts[1].contains("\"role\": \"admin\""), "{output}");
+    assert!(parts[0].starts_with("the session token: ems_"), "{output}");
+    assert!(parts[1].starts_with("HTTP/1.1 200") && parts[1].contains("\"subject\": \"demo\""), "{output}");
     assert!(parts[1].contains("\"session_cookie_received\": false"), "{output}");
     assert!(parts[2].contains("\"revoked\":1"), "{output}");
     assert!(parts[3].starts_with("HTTP/1.1 401"), "{output}");
+    assert!(parts[4].starts_with("the browser's cookie: __Host-session=ems_"), "{output}");
+    assert!(parts[5].contains("\"subject\": \"ada\"") && parts[5].contains("\"role\": \"admin\""), "{output}");
 
     let front = dev.front.clone();
     dev.stop().await;
@@ -111,10 +114,13 @@ async fn what_was_there_is_there_again_after_the_plug_was_pulled() {
     kill(first.pid(), Signal::SIGKILL).unwrap();
     timeout(LIMIT, first.child.wait()).await.unwrap().unwrap();
 
+    // Whatever was done to the demo account, it signs in again after a start.
     let second = Dev::start(&arguments).await;
+    let output = paste(&second.steps()[0]).await;
+    assert!(output.starts_with("the session token: ems_"), "{output}");
     let call_again = format!("SESSION=$(cat \"$DIRECTORY/session\")\n{}", second.steps()[1]);
     let output = paste_in(&call_again, directory.path()).await;
-    assert!(output.contains("HTTP/1.1 200") && output.contains("\"subject\": \"ada\""), "{output}");
+    assert!(output.contains("HTTP/1.1 200") && output.contains("\"subject\": \"demo\""), "{output}");
     second.stop().await;
 }
 

@@ -1,12 +1,14 @@
 //! The reference pages say what the code says. `EPHEMINT_UPDATE_DOCS=1 cargo test --test it docs` writes them anew.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use ephemint::{
-    config::{DefaultValue, settings},
+    config::{Config, DefaultValue, settings},
     http::problem,
     telemetry::metrics,
 };
+
+use crate::support::app::settings as settings_of_a_test;
 
 #[test]
 fn the_settings_page_is_the_table_of_settings() {
@@ -55,9 +57,12 @@ fn the_metrics_page_is_the_table_of_metrics() {
     }
     page.push_str(
         "\n`exchanges_total` has these outcomes: `issued`; `no_session_token`, `conflicting_session_tokens`, `malformed_session_token`,\n\
-         `unknown_session`, `session_revoked`, `subject_disabled`, `session_expired`, `session_idle` (all 401 and alike from outside);\n\
+         `unknown_session`, `session_token_replaced`, `session_revoked`, `subject_disabled`, `session_expired`, `session_idle`,\n\
+         `reauthentication_needed` (all 401 and alike from outside);\n\
          `unknown_audience`, `audience_disabled`, `cross_site_write`, `step_up_required` (403); `timed_out`, `storage_unavailable`, `no_signing_key`,\n\
-         `internal` (503). `source` is where the decision came from: `database`, or `none` where nothing was looked up.\n",
+         `internal` (503). `source` is where the decision came from: `database`, or `none` where nothing was looked up.\n\n\
+         `sessions_ended_total` has the reasons of [`session_revoked`](logging.md#audit-events); `sessions_started_total` the methods `password` and\n\
+         `admin_api`. A step-up starts no session.\n",
     );
     same_as("docs/metrics.md", &page);
 }
@@ -81,4 +86,21 @@ fn same_as(path: &str, expected: &str) {
     }
     let found = fs::read_to_string(&file).unwrap_or_default();
     assert!(found == expected, "{path} is out of date: run EPHEMINT_UPDATE_DOCS=1 cargo test --test it docs");
+}
+
+#[test]
+fn the_presets_are_settings_that_start() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sessions.md")).unwrap();
+    let presets: Vec<_> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(presets.len(), 3);
+    for (preset, (absolute, idle)) in
+        presets.iter().zip([(30 * 24 * 60, None), (24 * 60, Some(60)), (12 * 60, Some(15))])
+    {
+        let config = Config::from_toml(&settings_of_a_test("postgres:///none", preset)).unwrap();
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let session = config.session;
+        assert!(session.absolute_timeout <= minutes(absolute) && !session.persistent, "{preset}");
+        let latest = session.idle_timeout + session.activity_granularity;
+        assert!(idle.is_none_or(|idle| latest <= minutes(idle)), "{preset}");
+    }
 }

@@ -4,6 +4,7 @@ mod delivery;
 mod message;
 mod process;
 mod receiver;
+mod sources;
 
 use std::net::IpAddr;
 
@@ -13,6 +14,7 @@ use ephemint::{
         event::{Changed, Consequence, Event, Place},
         session::SessionId,
         subject::Subject,
+        username::Username,
     },
 };
 
@@ -36,7 +38,7 @@ fn subject(name: &str) -> Subject {
 
 /// An event of an account.
 fn account_disabled(app: &TestApp, name: &str) -> Event {
-    Event::AccountDisabled { at: app.clock.now(), subject: subject(name) }
+    Event::AccountDisabled { at: app.clock.now(), subject: subject(name), account: Username::parse(name).unwrap() }
 }
 
 /// An event with every field.

@@ -69,6 +69,7 @@ const OF_THE_DOMAIN: &[&str] = &[
     "thiserror",
     "time",
     "unicode_normalization",
+    "url",
     "uuid",
     "woothee",
     "zeroize",

@@ -1,92 +1,12 @@
 //! The whole way, for real: a client, the shipped nginx configuration, the service, and a microservice that verifies with a stock
 //! library from the key set URL alone.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    os::unix::fs::PermissionsExt as _,
-    time::Duration,
-};
+use std::time::Duration;
 
-use ephemint::dev::{
-    gateway::{Gateway, Options},
-    gateway_config::{NginxAddresses, nginx},
-    microservice::{self, MicroserviceOptions},
-};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::{
-    app::{Started, TestApp},
-    database::TestDatabase,
-    proxy::DatabaseProxy,
-};
-
-/// nginx in front of a service and a microservice.
-struct Site {
-    app: TestApp,
-    front: SocketAddr,
-    gateway: Option<Gateway>,
-    _directory: TempDir,
-}
-
-impl Site {
-    async fn open() -> Self {
-        Self::for_audience("orders", TestApp::spawn().await).await
-    }
-
-    async fn for_audience(audience: &'static str, app: TestApp) -> Self {
-        let service = free_address();
-        let options = MicroserviceOptions {
-            listen: service,
-            key_set_url: format!("http://{}/.well-known/jwks.json", app.addresses.gateway),
-            issuer: "https://app.example.com".to_owned(),
-            audience: audience.to_owned(),
-        };
-        tokio::spawn(async move { microservice::run(options).await.unwrap() });
-        let front = free_address();
-        let config = nginx(&NginxAddresses {
-            listen: front,
-            public: app.addresses.public,
-            gateway: app.addresses.gateway,
-            application: service,
-            audience,
-        });
-        let directory = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o755)).tempdir().unwrap();
-        let options = Options { directory: directory.path().join("nginx"), config, listen: front, program: None };
-        let gateway = tokio::task::spawn_blocking(move || Gateway::start(&options)).await.unwrap();
-        let gateway =
-            gateway.unwrap_or_else(|error| panic!("the tests need nginx (apt-get install nginx-light): {error}"));
-        let site = Self { app, front, gateway: Some(gateway), _directory: directory };
-        site.wait_for(service).await;
-        site
-    }
-
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.app.http.request(method, format!("http://{}{path}", self.front))
-    }
-
-    async fn call(&self, session: &Started) -> Response {
-        self.request(Method::GET, "/api/hello").header("cookie", session.cookie()).send().await.unwrap()
-    }
-
-    async fn wait_for(&self, address: SocketAddr) {
-        let connected = async {
-            while tokio::net::TcpStream::connect(address).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), connected).await.unwrap();
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        if let Some(gateway) = self.gateway.take() {
-            gateway.stop().unwrap();
-        }
-    }
-}
+use crate::support::{app::TestApp, database::TestDatabase, proxy::DatabaseProxy, site::Site};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cookie_becomes_a_token_that_the_microservice_verifies_by_key_set_alone() {
@@ -221,10 +141,6 @@ async fn nothing_but_pages_is_reachable_through_the_gateway() {
     assert_eq!(keys.status(), StatusCode::OK);
 }
 
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_from_another_site_never_reaches_the_microservice() {
     let site = Site::open().await;
@@ -274,6 +190,23 @@ async fn an_app_without_cookies_presents_its_token_by_the_session_scheme() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_without_cookies_lives_with_its_session_through_the_gateway_as_well() {
+    let site = Site::open().await;
+    let session = site.app.given_session("alice").await;
+    let authorization = format!("Session {}", session.token);
+    let ask = async |method: Method, path: &str| {
+        let request = site.request(method, path).header("authorization", &authorization);
+        let response = request.send().await.unwrap();
+        assert!(!response.headers().contains_key("set-cookie"), "{path}");
+        response.status()
+    };
+    assert_eq!(ask(Method::GET, "/session").await, StatusCode::OK);
+    assert_eq!(ask(Method::POST, "/logout").await, StatusCode::NO_CONTENT);
+    assert_eq!(ask(Method::GET, "/session").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(Method::GET, "/api/hello").await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_odd_in_a_clients_head_makes_the_gateway_fail() {
     let site = Site::open().await;
     let session = site.app.given_session("alice").await;
@@ -295,4 +228,19 @@ async fn nothing_odd_in_a_clients_head_makes_the_gateway_fail() {
     let request = "GET /api/hello HTTP/1.1\r\nhost: app.example.com\r\nconnection: close\r\ncookie: a=\u{b}\r\n\r\n";
     let answer = crate::support::raw::send(site.front, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_gateway_of_dev_has_the_demo_page() {
+    let shipped = Site::open().await;
+    for path in ["/", "/demo/"] {
+        let response = shipped.request(Method::GET, path).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    let site = Site::for_browsers("").await;
+    let root = site.request(Method::GET, "/").send().await.unwrap();
+    assert_eq!((root.status(), &root.headers()["location"]), (StatusCode::FOUND, &"/demo/".parse().unwrap()));
+    let page = site.request(Method::GET, "/demo/").send().await.unwrap();
+    assert_eq!(page.status(), StatusCode::OK);
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
 }

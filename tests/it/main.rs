@@ -1,6 +1,7 @@
 //! The suite: the service from outside, on a real Postgres, over real sockets; and the rules of the house.
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod accounts;
 mod admin_sessions;
 mod at_rest;
 mod cli;
@@ -12,23 +13,31 @@ mod events;
 mod exchange;
 mod floors;
 mod gateway;
+mod given_token;
 mod house;
 mod imports;
 mod keys;
 mod lexer;
 mod listeners;
+mod login;
 mod logs;
 mod master_key;
 mod memory;
 mod migrations;
+mod own_sessions;
+mod pages;
 mod problems;
 mod public_session;
+mod renewal;
 mod replicas;
 mod roles;
+mod session_cap;
+mod sign_in;
 mod sql;
 mod sql_files;
 mod statements;
 mod support;
 mod tokens;
 mod tree;
+mod unusual_activity;
 mod validators;

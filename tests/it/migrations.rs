@@ -17,10 +17,13 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
-use crate::support::{
-    app::{COOKIE, bearer, settings},
-    database::{TestDatabase, eventually},
-    program::{Serving, command, complaint, config_file, run},
+use crate::{
+    support::{
+        app::{COOKIE, bearer, settings},
+        database::{TestDatabase, eventually},
+        program::{Serving, command, complaint, config_file, run},
+    },
+    tree::file,
 };
 
 const VERSION: i32 = 6;
@@ -122,13 +125,13 @@ async fn migrating_twice_changes_nothing_the_second_time() {
     let file = config_file(&database.url, "");
     let first = run(file.path(), &["migrate"]).await;
     assert_eq!(first.status.code(), Some(0), "{}", complaint(&first));
-    let expected = "applied 1 session\napplied 2 signing_key\napplied 3 client\nthe schema is at version 3\n";
+    let expected = "applied 1 session\napplied 2 signing_key\napplied 3 client\napplied 4 session_device\napplied 5 account\napplied 6 hook_delivery\nthe schema is at version 6\n";
     assert_eq!(String::from_utf8(first.stdout).unwrap(), expected);
 
     let before = database.dump().await;
     let second = run(file.path(), &["migrate"]).await;
     assert_eq!(second.status.code(), Some(0), "{}", complaint(&second));
-    assert_eq!(String::from_utf8(second.stdout).unwrap(), "the schema is at version 3\n");
+    assert_eq!(String::from_utf8(second.stdout).unwrap(), "the schema is at version 6\n");
     assert_eq!(database.dump().await, before);
 }
 
@@ -214,18 +217,33 @@ async fn a_database_that_a_newer_version_has_migrated_is_served() {
     assert_eq!(String::from_utf8(migrated.stdout).unwrap(), "the schema is at version 999\n");
 }
 
+/// A database on which only the first two migrations were ever run.
+async fn as_of_version_two() -> TestDatabase {
+    let (old, new) = (TestDatabase::empty().await, TestDatabase::migrated().await);
+    old.execute(&file("sql/migrations/V1__session.sql").text).await;
+    old.execute(&file("sql/migrations/V2__signing_key.sql").text).await;
+    let history =
+        "CREATE TABLE refinery_schema_history (version int4 PRIMARY KEY, name varchar(255), applied_on varchar(255),
+                       checksum varchar(255))";
+    old.execute(history).await;
+    let sql = "SELECT format('(%s, %L, %L, %L)', version, name, applied_on, checksum)
+                 FROM refinery_schema_history WHERE version <= 2";
+    for row in new.client().await.query(sql, &[]).await.unwrap() {
+        old.execute(&format!("INSERT INTO refinery_schema_history VALUES {}", row.get::<_, String>(0))).await;
+    }
+    old
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_schema_that_may_not_be_migrated_is_refused_with_what_to_do() {
-    for (database, found) in [(TestDatabase::empty().await, 0), (TestDatabase::migrated().await, 2)] {
-        if found > 0 {
-            database.execute("DROP TABLE client; DELETE FROM refinery_schema_history WHERE version > 2").await;
-        }
+    for (database, found) in [(TestDatabase::empty().await, 0), (as_of_version_two().await, 2)] {
         let file = config_file(&database.url, "database.migrate = false");
         for arguments in [&["serve"][..], &["clients", "list"], &["keys", "rotate"]] {
             let refused = run(file.path(), arguments).await;
             assert_eq!(refused.status.code(), Some(1));
-            let expected =
-                format!("the schema is at version {found}, and this program needs 3: run `ephemint migrate` first");
+            let expected = format!(
+                "the schema is at version {found}, and this program needs {VERSION}: run `ephemint migrate` first"
+            );
             assert!(complaint(&refused).contains(&expected), "{}", complaint(&refused));
         }
         assert_eq!(run(file.path(), &["migrate"]).await.status.code(), Some(0));

@@ -102,11 +102,14 @@ async fn without_a_live_session_there_is_nothing_to_see() {
     }
     for (name, value) in [
         ("authorization", format!("Bearer {}", session.token)),
-        ("authorization", format!("Session {}", session.token)),
+        ("authorization", format!("Session {}", session.id)),
         ("x-session", session.token.clone()),
     ] {
         refused(app.public(Method::GET, "/session").header(name, value).send().await.unwrap()).await;
     }
+    let both = app.public(Method::GET, "/session").header("cookie", session.cookie());
+    let both = both.header("authorization", format!("Session {}", other.token));
+    refused(both.send().await.unwrap()).await;
     let query = format!("/session?{COOKIE}={}", session.token);
     refused(app.public(Method::GET, &query).send().await.unwrap()).await;
     assert!(is_live(&app, &session).await && is_live(&app, &other).await);
@@ -135,7 +138,7 @@ async fn a_logout_ends_the_session_everywhere_and_clears_the_browser() {
         assert_eq!(single(response.headers(), "set-cookie"), CLEARED);
         assert_eq!(single(response.headers(), "clear-site-data"), CLEAR_SITE_DATA);
         let location = response.headers().get("location").map(|location| location.to_str().unwrap().to_owned());
-        assert_eq!(location, (status == 303).then(|| format!("{ORIGIN}/")), "only to our own origin");
+        assert_eq!(location, (status == 303).then(|| "/signed-out".to_owned()), "only to our own origin");
         assert_eq!(response.text().await.unwrap(), "");
         assert!(!is_live(&app, &session).await);
         assert!(is_live(&app, &other).await, "other devices stay signed in");

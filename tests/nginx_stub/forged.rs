@@ -118,6 +118,22 @@ fn only_a_session_credential_is_shown_to_the_exchange_and_never_to_the_applicati
 }
 
 #[test]
+fn only_a_session_credential_is_shown_to_the_public_listener() {
+    let stage = Stage::start(|_| no_session());
+    for (line, shown) in [
+        ("Session ems_secret", Some("Session ems_secret")),
+        ("SESSION ems_secret", Some("SESSION ems_secret")),
+        ("Session ems_secret, Bearer EVIL", None),
+        ("Session", None),
+        ("Bearer EVIL", None),
+        ("Basic c2Vzc2lvbjo=", None),
+    ] {
+        stage.send("GET /session", &[&format!("Authorization: {line}")], "");
+        assert_eq!(stage.public.seen().pop().unwrap().header("authorization"), shown, "{line}");
+    }
+}
+
+#[test]
 fn no_protocol_but_websocket_can_be_switched_to() {
     let stage = Stage::start(|_| allow(""));
     for protocol in ["h2c", "websocket, h2c", "TLS/1.0", "xwebsocket"] {

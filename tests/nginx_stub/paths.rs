@@ -88,3 +88,26 @@ fn a_location_that_says_nothing_is_protected() {
     assert_eq!(request.header("authorization"), Some(crate::stage::TOKEN));
     assert_eq!((request.header("cookie"), request.header("x-forwarded-user")), (None, None));
 }
+
+#[test]
+fn no_spelling_of_a_path_leads_from_the_demo_page_to_the_application() {
+    let stage = Scenery::new(|_| no_session()).demo_page().start();
+    let forged = ["Cookie: __Host-session=secret", "Authorization: Bearer EVIL"];
+    for (path, target) in [
+        ("/demo/", "/demo/"),
+        ("/demo/style.css?v=1", "/demo/style.css?v=1"),
+        ("/api/..%2fdemo/x", "/demo/x"),
+        ("/demo/%2561pi", "/demo/%2561pi"),
+    ] {
+        assert_eq!(stage.send(&format!("GET {path}"), &forged, "").status, 200, "{path}");
+        let request = stage.application.seen().pop().unwrap();
+        assert_eq!(request.target, target, "{path}");
+        assert_eq!((request.header("authorization"), request.header("cookie")), (None, None), "{path}");
+    }
+    let before = stage.application.seen().len();
+    for path in ["/demo/../api/x", "/demo/..%2fapi/x", "/demo/%2e%2e/api/x", "/demo/x/../../api/x"] {
+        stage.get(path).assert_problem(401, "no-session");
+    }
+    assert_eq!((stage.get("/").all("location"), stage.get("/demo").all("location")), (vec!["/demo/"], vec!["/demo/"]));
+    assert_eq!(stage.application.seen().len(), before);
+}

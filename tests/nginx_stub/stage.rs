@@ -9,7 +9,7 @@ use std::{
 
 use ephemint::dev::{
     gateway::{Gateway, GatewayError, Options},
-    gateway_config::{NginxAddresses, nginx},
+    gateway_config::{NginxAddresses, nginx, nginx_with_demo_page},
 };
 use tempfile::TempDir;
 
@@ -46,6 +46,7 @@ pub(crate) struct Scenery {
     exchange: Box<dyn Fn(&Request) -> Reply + Send + Sync>,
     application: Box<dyn Fn(&Request) -> Reply + Send + Sync>,
     edit: fn(&str) -> String,
+    configuration: fn(&NginxAddresses<'_>) -> String,
 }
 
 impl Scenery {
@@ -55,6 +56,7 @@ impl Scenery {
             exchange: Box::new(exchange),
             application: Box::new(|_| answer(200, &[], "from the application")),
             edit: str::to_owned,
+            configuration: nginx,
         }
     }
 
@@ -69,6 +71,12 @@ impl Scenery {
         self
     }
 
+    /// Takes the configuration of `ephemint dev`.
+    pub(crate) fn demo_page(mut self) -> Self {
+        self.configuration = nginx_with_demo_page;
+        self
+    }
+
     pub(crate) fn start(self) -> Stage {
         let exchange = Stub::start(self.exchange);
         let application = Stub::start(self.application);
@@ -77,7 +85,7 @@ impl Scenery {
         let open = fs::Permissions::from_mode(0o755);
         let directory = tempfile::Builder::new().permissions(open).tempdir().unwrap();
         let gateway = start_gateway(|listen| {
-            let config = nginx(&NginxAddresses {
+            let config = (self.configuration)(&NginxAddresses {
                 listen,
                 public: public.address,
                 gateway: exchange.address,

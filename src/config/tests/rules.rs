@@ -231,3 +231,14 @@ fn each_listener_has_an_address_of_its_own() {
     let any = ["PUBLIC", "GATEWAY", "ADMIN"].map(|listener| format!("EPHEMINT__{listener}__LISTEN"));
     assert!(load(&any.each_ref().map(|variable| (variable.as_str(), "127.0.0.1:0"))).is_ok());
 }
+
+#[test]
+fn a_network_that_is_not_kept_cannot_change() {
+    let precision = ("EPHEMINT__SESSION__ADDRESS_PRECISION", "none");
+    let faults = load(&[precision, ("EPHEMINT__SESSION__ON_NETWORK_CHANGE", "end")]).unwrap_err().to_string();
+    assert!(
+        faults.contains("session.on_network_change: unsafe combination: session.address_precision is none"),
+        "{faults}"
+    );
+    assert!(load(&[precision, ("EPHEMINT__SESSION__ON_USER_AGENT_CHANGE", "end")]).is_ok());
+}

@@ -37,6 +37,18 @@ impl Fields {
         }
     }
 
+    /// Takes a text of any length and content, which may be absent. For what somebody typed, and is judged elsewhere.
+    ///
+    /// # Errors
+    /// [`Problem::InvalidField`] when it is not a string.
+    pub fn any_text(&mut self, field: &'static str) -> Result<Option<String>, Problem> {
+        match self.optional(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(invalid(field, "a string")),
+        }
+    }
+
     /// Takes a text that must be there.
     ///
     /// # Errors

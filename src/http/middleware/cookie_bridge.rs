@@ -56,8 +56,9 @@ pub async fn bridge(
     let mut response = browser_session::while_seen(seen, next.call(request)).await?;
     let set: Vec<HeaderValue> = response.headers_mut().remove(header::SET_COOKIE).collect();
     let expires_at = browser_session::given_until(response.request());
-    // Who presented a token without a cookie keeps none.
-    for value in set.into_iter().filter(|_| transport == Transport::Cookie) {
+    // Who presented a token without a cookie keeps none, unless they have just signed in for one.
+    let keeps_cookies = transport == Transport::Cookie || browser_session::cookie_asked_for(response.request());
+    for value in set.into_iter().filter(|_| keeps_cookies) {
         if let Some(value) = outward(&state, &key, expires_at, value) {
             response.headers_mut().append(header::SET_COOKIE, value);
         }

@@ -10,7 +10,7 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{self, HeaderName, HeaderValue},
     },
     middleware::Next,
@@ -18,15 +18,20 @@ use actix_web::{
 use tracing::Instrument as _;
 
 use crate::{
-    domain::session::SessionId,
+    domain::{return_to::ReturnTo, session::SessionId},
     http::{
         client_address::{client_address, is_trusted},
+        pages::{Rendered, wants_page},
         problem::Problem,
+        public::login::login_link,
         request_id::{RequestId, TraceContext},
         state::AppState,
     },
     telemetry::metrics::seconds,
 };
+
+/// The listener whose clients are people.
+pub const PUBLIC: &str = "public";
 
 /// Carries the request's name to the client and to proxies.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -85,7 +90,7 @@ pub async fn observe(
     );
     let method = label_of(request.method().as_str());
     let response = next.call(request).instrument(span).await?;
-    let mut response = with_problem(response.map_into_boxed_body(), &state.origin);
+    let mut response = with_problem(response.map_into_boxed_body(), &state, listener, &id);
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
@@ -95,10 +100,19 @@ pub async fn observe(
     Ok(response)
 }
 
-/// Replaces the body of a refusal by its problem document, unless it is empty by contract.
-fn with_problem(mut response: ServiceResponse<BoxBody>, origin: &str) -> ServiceResponse<BoxBody> {
+/// Replaces the body of a refusal by its problem document, or by a page where a person asked; unless it is complete already.
+fn with_problem(
+    mut response: ServiceResponse<BoxBody>,
+    state: &AppState,
+    listener: &'static str,
+    id: &RequestId,
+) -> ServiceResponse<BoxBody> {
     let status = response.status();
-    if !(status.is_client_error() || status.is_server_error()) || response.response().extensions().contains::<Bare>() {
+    let complete = {
+        let extensions = response.response().extensions();
+        extensions.contains::<Bare>() || extensions.contains::<Rendered>()
+    };
+    if !(status.is_client_error() || status.is_server_error()) || complete {
         return response;
     }
     let stated = response.response().extensions().get::<Problem>().cloned();
@@ -106,12 +120,26 @@ fn with_problem(mut response: ServiceResponse<BoxBody>, origin: &str) -> Service
     for (name, value) in problem.headers() {
         response.headers_mut().insert(name, value);
     }
+    let page = (listener == PUBLIC && wants_page(response.request())).then(|| {
+        let sign_in = sign_in_link(response.request(), &state.origin);
+        state.pages.problem(&problem, id.as_str(), &sign_in)
+    });
+    let (media_type, body) = match page.flatten() {
+        Some(page) => ("text/html; charset=utf-8", page),
+        None => ("application/problem+json", problem.document(&state.origin)),
+    };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let document = problem.document(origin);
     response.response_mut().extensions_mut().insert(problem);
-    response.map_body(|_, _| BoxBody::new(document))
+    response.map_body(|_, _| BoxBody::new(body))
+}
+
+/// The sign-in page that leads back to what was asked for.
+fn sign_in_link(request: &HttpRequest, origin: &str) -> String {
+    let asked = request.uri().path_and_query().map_or("", |target| target.as_str());
+    let back = if request.method() == Method::GET { ReturnTo::parse(asked, origin) } else { ReturnTo::default() };
+    login_link(&back)
 }
 
 fn count(

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::session::document;
 use crate::{
+    domain::session_token::SessionToken,
     http::{
         browser_session::{BrowserSession, give},
         detached::detached,
@@ -20,8 +21,10 @@ use crate::{
     telemetry::error_chain::ErrorChain,
 };
 
-/// Renews the session of the presented token and says what `GET /session` says. A browser gets the new token in its cookie; an
-/// app that sent the old one in a header gets it as `session_token`, null where a parallel request has brought it already.
+/// Renews the session of the presented token and says what `GET /session` says.
+///
+/// A browser gets the new token in its cookie; an app that sent the old one in a header gets it as `session_token`, null where a
+/// parallel request has brought it already.
 ///
 /// # Errors
 /// [`Problem::NoSession`]; [`Problem::CrossSite`] from another site; [`Problem::Unavailable`].
@@ -41,7 +44,7 @@ pub async fn renew(
     match (transport, &renewed.token) {
         (Transport::Cookie, Some(token)) => give(&request, token, session.expires_at),
         (Transport::Cookie, None) => {}
-        (Transport::Header, token) => answer["session_token"] = json!(token.as_ref().map(|token| token.expose())),
+        (Transport::Header, token) => answer["session_token"] = json!(token.as_ref().map(SessionToken::expose)),
     }
     Ok(HttpResponse::Ok().json(answer))
 }

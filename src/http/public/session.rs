@@ -15,6 +15,7 @@ use crate::{
     http::{
         browser_session::{BrowserSession, forget},
         detached::detached,
+        extract::form_body::MaybeForm,
         presented_token::PresentedToken,
         problem::Problem,
         same_origin::SameOrigin,
@@ -52,21 +53,28 @@ pub(super) fn document(state: &AppState, session: &BrowserSession) -> Value {
 /// `POST /logout`: ends the session and takes the cookie away; fine without a session too.
 ///
 /// # Errors
-/// [`Problem::CrossSite`] from another site; [`Problem::Unavailable`] when the session could not be revoked: then it is still
+/// [`Problem::CrossSite`] from another site; [`Problem::CsrfToken`] for a form with another session's token;
+/// [`Problem::Unavailable`] when the session could not be revoked: then it is still
 /// alive, and the cookie stays so that the browser can try again.
 pub async fn logout(
     _same_origin: SameOrigin,
     request: HttpRequest,
     session: Result<BrowserSession, Problem>,
     presented: PresentedToken,
+    MaybeForm(form): MaybeForm,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
+    let csrf_token = form.map(|mut form| form.any_text("csrf_token")).transpose()?.flatten();
     let live = match session {
         Ok(session) => Some(session),
         Err(Problem::NoSession) => None,
         Err(problem) => return Err(problem),
     };
     if let Some(session) = &live {
+        // The header rule has been kept; a page that sends the token as well must send the right one.
+        if csrf_token.is_some_and(|token| !state.sessions.is_csrf_token(session.session_id, &token)) {
+            return Err(Problem::CsrfToken);
+        }
         let (sessions, id) = (Arc::clone(&state.sessions), session.session_id);
         detached(async move { sessions.revoke(id, RevokeReason::Logout).await }).await?.map_err(|error| {
             tracing::error!(error = %ErrorChain(&error), "a session could not be revoked");
@@ -75,7 +83,7 @@ pub async fn logout(
         forget(&request);
     }
     let mut response = if sent_by_form(&request) {
-        HttpResponse::SeeOther().insert_header((header::LOCATION, format!("{}/", state.origin))).finish()
+        HttpResponse::SeeOther().insert_header((header::LOCATION, "/signed-out")).finish()
     } else {
         HttpResponse::NoContent().finish()
     };

@@ -48,9 +48,8 @@ impl Sessions {
     pub async fn revoke_others(&self, subject: &Subject, keep: SessionId) -> Result<Revoked, StorageError> {
         let now = self.clock.now();
         let reason = RevokeReason::Owner;
-        let change = self.store.begin().await?;
         // No sign-in that is under way escapes: it is over before this, or begins after it.
-        change.lock_subject(subject).await?;
+        let (_turn, change) = self.begin_for(subject).await?;
         let others = change.beyond_limit(subject, now, self.idle_since(now), keep, 0).await?;
         let named: Vec<_> = others.into_iter().map(|id| (id, reason.as_str())).collect();
         let revoked = change.revoke(&named, now).await?;

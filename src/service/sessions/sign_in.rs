@@ -10,13 +10,13 @@ use crate::{
     domain::{
         cookie_header::Presented,
         device::Seen,
-        event::{Event, Place},
+        event::{Changed, Event, Place},
         session::{Claims, Session, SessionId},
         session_token::SessionToken,
         subject::Subject,
     },
     storage::{
-        session_changes::{KnownDevice, SessionChange, StepUp},
+        session_changes::{SessionChange, StepUp},
         sessions::NewSession,
     },
 };
@@ -57,9 +57,8 @@ impl Sessions {
         let now = self.clock.now();
         let token = SessionToken::generate()?;
         let presented = self.presented(&sign_in, now).await?;
-        let change = self.store.begin().await?;
-        change.lock_subject(&sign_in.subject).await?;
-        let known = change.known_device(&sign_in.subject, &sign_in.seen).await?;
+        let (_turn, change) = self.begin_for(&sign_in.subject).await?;
+        let new = change.new_to(&sign_in.subject, &sign_in.seen).await?;
         let (own, other) = match presented {
             Some(session) if session.subject == sign_in.subject => (Some(session.id), None),
             Some(session) => (None, Some(session.id)),
@@ -78,16 +77,16 @@ impl Sessions {
                 method = sign_in.method,
                 "session stepped up"
             );
-            self.tell_new_device(known, &session, &sign_in.seen, now).await;
+            self.tell_new_device(new, &session, &sign_in.seen, now).await;
             return Ok(SignedIn { session, token, stepped_up: true });
         }
         let session = self.session_of(&sign_in, now)?;
-        let new = self.stored(&session, &token, sign_in.method);
-        let ended: Vec<Ended> = self.insert(&change, &new, other).await?;
+        let stored = self.stored(&session, &token, sign_in.method);
+        let ended: Vec<Ended> = self.insert(&change, &stored, other).await?;
         change.commit().await?;
         self.follower.catch_up().await;
-        self.tell_started(&new, &ended);
-        self.tell_new_device(known, &session, &sign_in.seen, now).await;
+        self.tell_started(&stored, &ended);
+        self.tell_new_device(new, &session, &sign_in.seen, now).await;
         Ok(SignedIn { session, token, stepped_up: false })
     }
 
@@ -178,12 +177,10 @@ impl Sessions {
     }
 
     /// Tells of a sign-in from a browser or network that none of the subject's stored sessions remembers.
-    async fn tell_new_device(&self, known: KnownDevice, session: &Session, seen: &Seen, now: OffsetDateTime) {
-        if !(known.new_user_agent || known.new_network) {
-            return;
-        }
+    async fn tell_new_device(&self, new: Option<Changed>, session: &Session, seen: &Seen, now: OffsetDateTime) {
+        let Some(new) = new else { return };
         let place = Place { device: seen.device.clone(), address: seen.ip };
         let (subject, session_id) = (session.subject.clone(), session.id);
-        self.events.record(&Event::NewDevice { at: now, subject, session_id, place }).await;
+        self.events.record(&Event::NewDevice { at: now, subject, session_id, new, place }).await;
     }
 }

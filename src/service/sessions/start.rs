@@ -59,8 +59,7 @@ impl Sessions {
         let token = SessionToken::generate()?;
         let id = SessionId::generate(now)?;
         let expires_at = now + self.rules.absolute_timeout;
-        let change = self.store.begin().await?;
-        change.lock_subject(&start.subject).await?;
+        let (_turn, change) = self.begin_for(&start.subject).await?;
         let new = NewSession {
             id,
             token_digest: self.vault.session_token_digest(&token),

@@ -179,7 +179,8 @@ async fn two_replicas_post_each_event_once() {
     let receiver = HookReceiver::listening();
     let database = TestDatabase::migrated().await;
     let clock = Arc::new(ManualClock::at(SystemClock::new().now()));
-    let settings = hooks(&receiver, "");
+    // Many at once, so each may have to wait for a connection.
+    let settings = format!("database.wait_timeout = '10s'\n{}", hooks(&receiver, ""));
     let replica = async || TestApp::spawn_at(clock.clone(), database.clone(), &database.url, &settings).await;
     let replicas = [replica().await, replica().await];
     join_all((0..EVENTS).map(async |number| {

@@ -1,10 +1,13 @@
 //! What is posted: the message field by field, and its signature as others verify it.
 
-use std::process::Stdio;
+use std::{collections::BTreeSet, process::Stdio};
 
 use ephemint::{
     clock::Clock as _,
-    domain::event::{Event, EventName},
+    domain::{
+        event::{Event, EventName},
+        username::Username,
+    },
 };
 use serde_json::json;
 use tokio::process::Command;
@@ -14,7 +17,10 @@ use super::{
     receiver::{Arrived, HookReceiver, status},
     subject, unusual_activity, wait_for_outcomes,
 };
-use crate::{support::app::TestApp, tree::file};
+use crate::{
+    support::app::TestApp,
+    tree::{file, files},
+};
 
 const OTHER_SECRET: &str = "whsec_b3RoZXItb3RoZXItb3RoZXItb3RoZXItb3RoZXI=";
 
@@ -115,7 +121,8 @@ async fn events_that_nobody_asked_for_stay_in_the_log() {
     let receiver = HookReceiver::listening();
     let app = TestApp::spawn_with(&hooks(&receiver, "events = ['password_changed']")).await;
     app.events.record(&account_disabled(&app, "alice")).await;
-    app.events.record(&Event::PasswordChanged { at: app.clock.now(), subject: subject("bob") }).await;
+    let account = Username::parse("bob").unwrap();
+    app.events.record(&Event::PasswordChanged { at: app.clock.now(), subject: subject("bob"), account }).await;
     let messages = receiver.wait_for(1).await;
     wait_for_outcomes(&app, "delivered", 1).await;
     assert_eq!(messages[0].json()["type"], "password_changed");
@@ -154,4 +161,19 @@ fn the_page_lists_every_event_and_nothing_else() {
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
     let listed: Vec<_> = rows.map(|(name, rest)| (name, rest.split(" |").next().unwrap())).collect();
     assert_eq!(listed, EventName::ALL.map(|name| (name.as_str(), name.meaning())));
+}
+
+#[test]
+fn the_page_on_logs_lists_every_audit_event_and_nothing_else() {
+    let mut written: BTreeSet<String> = EventName::ALL.map(|name| name.as_str().to_owned()).into();
+    for source in files("src", ".rs") {
+        // Names of events are literals, but for those of the closed set above.
+        written.extend(source.text.split("event = \"").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
+    }
+    assert!(written.len() > 20, "the search itself is broken: {written:?}");
+    let page = file("docs/logging.md").text;
+    let (_, table) = page.split_once("## Audit events\n").unwrap();
+    let cells = table.lines().filter(|line| line.starts_with("| `")).map(|line| line.split('|').nth(1).unwrap());
+    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned);
+    assert_eq!(names.collect::<BTreeSet<_>>(), written);
 }

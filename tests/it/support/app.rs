@@ -264,6 +264,11 @@ pub(crate) fn bearer(response: &Response) -> String {
     token.to_owned()
 }
 
+/// An instant as answers write it.
+pub(crate) fn rfc3339(instant: time::OffsetDateTime) -> String {
+    instant.format(&time::format_description::well_known::Rfc3339).unwrap()
+}
+
 /// The `http` URL of a path at an address.
 pub(crate) fn url(address: SocketAddr, path: &str) -> String {
     format!("http://{address}{path}")

@@ -2,10 +2,14 @@
 
 pub(crate) mod answer;
 pub(crate) mod app;
+pub(crate) mod audit;
+pub(crate) mod browser;
 pub(crate) mod database;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+pub(crate) mod site;
+pub(crate) mod visitor;
 pub(crate) mod wire;
 
 /// Bytes in lower-case hexadecimal, as Postgres writes them.
