@@ -122,7 +122,7 @@ impl Freshness {
         }
         // No mark at all is the usual case, and the cheapest to see.
         self.marks.load(Ordering::Acquire) == 0
-            || (self.mark_of(&session) <= generation.0 && self.mark_of(subject.as_str()) <= generation.0)
+            || (self.mark_of(session) <= generation.0 && self.mark_of(subject.as_str()) <= generation.0)
     }
 
     /// Marks whom a change concerns. From the return on, no reading that began before this call is trusted for them.
@@ -226,7 +226,7 @@ mod tests {
         let freshness = Freshness::new(2 * SECOND, MAX_AGE);
         assert!(!freshness.trusted(Duration::ZERO));
         freshness.renew(10 * SECOND);
-        assert!(freshness.trusted(12 * SECOND - Duration::from_nanos(1)));
+        assert!(freshness.trusted(Duration::from_nanos(11_999_999_999)));
         assert!(!freshness.trusted(12 * SECOND));
         freshness.renew(5 * SECOND);
         assert!(freshness.trusted(11 * SECOND), "a poll that began earlier takes nothing back");
@@ -237,13 +237,13 @@ mod tests {
     #[test]
     fn a_reading_that_began_before_the_end_is_not_trusted_however_late_it_is_stored() {
         let freshness = Freshness::new(2 * SECOND, MAX_AGE);
-        let (dead, alive, alice) = (session(), session(), subject("alice"));
+        let (dead, other, alice) = (session(), session(), subject("alice"));
         let before = freshness.generation();
         freshness.mark(&Concerned::Session(dead), SECOND);
         let after = freshness.generation();
         assert!(!freshness.holds(dead, &alice, before, Duration::ZERO, SECOND));
         assert!(freshness.holds(dead, &alice, after, SECOND, SECOND));
-        assert!(freshness.holds(alive, &alice, before, Duration::ZERO, SECOND));
+        assert!(freshness.holds(other, &alice, before, Duration::ZERO, SECOND));
     }
 
     #[test]

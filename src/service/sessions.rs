@@ -95,6 +95,7 @@ pub struct Sessions {
 impl Sessions {
     /// Wires the service.
     #[must_use]
+    #[expect(clippy::too_many_arguments, reason = "the one place where everything that sessions need is named")]
     pub fn new(
         store: SessionStore,
         vault: Arc<Vault>,

@@ -29,6 +29,9 @@ struct Pair {
     _files: [NamedTempFile; 2],
 }
 
+/// What happens to the way between a replica and the database.
+type Fault = fn(&DatabaseProxy);
+
 struct Held {
     id: String,
     cookie: String,
@@ -108,7 +111,7 @@ async fn a_revocation_reaches_the_other_replica_in_milliseconds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_frozen_or_delayed_the_other_replica_gives_no_token_after_the_bound() {
     let pair = Pair::start().await;
-    let faults: [(&str, fn(&DatabaseProxy)); 3] = [
+    let faults: [(&str, Fault); 3] = [
         ("cut", DatabaseProxy::close),
         ("frozen", DatabaseProxy::freeze),
         ("delayed", |proxy| proxy.delay(Duration::from_millis(900))),
@@ -134,7 +137,7 @@ async fn cut_frozen_or_delayed_the_other_replica_gives_no_token_after_the_bound(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_wait_all_no_token_comes_after_the_answer() {
     let pair = Pair::start().await;
-    for fault in [None, Some(DatabaseProxy::freeze as fn(&DatabaseProxy))] {
+    for fault in [None, Some(DatabaseProxy::freeze as Fault)] {
         let session = pair.remembered().await;
         if let Some(fault) = fault {
             fault(&pair.proxy);
