@@ -80,7 +80,6 @@ pub(super) fn read(reader: &mut Reader) -> Option<ExchangeConfig> {
     }
     let max_staleness = reader.read("exchange.max_staleness", duration(Duration::from_millis(100)..=longest));
     let gateway_cache = reader.read("exchange.gateway_cache", whole_seconds(Duration::ZERO..=Duration::from_secs(10)));
-    let timeout = reader.read("exchange.timeout", duration(Duration::from_millis(10)..=longest));
     let cache_size = reader.read("exchange.cache_size", size(1 << 20..=1 << 40));
     let intervals = Duration::from_millis(10)..=Duration::from_secs(10);
     let poll_interval = reader.read_optional("exchange.poll_interval", duration(intervals));
@@ -92,6 +91,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<ExchangeConfig> {
     let poll_interval = poll_interval?.unwrap_or_else(|| SLOWEST_POLL.min(max_staleness.unwrap_or(SLOWEST_POLL) / 4));
     let shown = humantime::format_duration(poll_interval).to_string();
     reader.comes_to("exchange.poll_interval", &format!("{shown:?}"));
+    let timeout = reader.read("exchange.timeout", duration(Duration::from_millis(10)..=longest));
     Some(ExchangeConfig {
         default_audience: default_audience?,
         max_staleness: max_staleness?,
