@@ -131,7 +131,7 @@ async fn migrating_twice_changes_nothing_the_second_time() {
     let before = database.dump().await;
     let second = run(file.path(), &["migrate"]).await;
     assert_eq!(second.status.code(), Some(0), "{}", complaint(&second));
-    assert_eq!(String::from_utf8(second.stdout).unwrap(), "the schema is at version 6\n");
+    assert_eq!(String::from_utf8(second.stdout).unwrap(), "the schema is at version 7\n");
     assert_eq!(database.dump().await, before);
 }
 
