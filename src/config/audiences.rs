@@ -73,7 +73,7 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         "audience.consistency",
         Text,
         "bounded or strict",
-        "Whether a revocation takes effect within exchange.max_staleness, or with the very next exchange. Today always the latter.",
+        "Whether a revocation takes effect within exchange.max_staleness, or with the very next exchange, whose every request then asks the database.",
     )
     .default("bounded"),
     SettingDoc::new(

@@ -48,6 +48,8 @@ pub struct RevocationFollower {
 struct State {
     feed: RevocationFeed,
     cursor: Option<Horizon>,
+    /// The server that the cursor is from.
+    server: Option<String>,
     /// Rows that the next poll may find again.
     known: HashSet<LogEntry>,
     /// When the last successful poll began, in monotonic time.
@@ -67,7 +69,14 @@ impl RevocationFollower {
     #[must_use]
     pub fn new(feed: RevocationFeed, freshness: Arc<Freshness>, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
         let woken = feed.woken();
-        let state = State { feed, cursor: None, known: HashSet::new(), polled_at: None, horizons: VecDeque::new() };
+        let state = State {
+            feed,
+            cursor: None,
+            server: None,
+            known: HashSet::new(),
+            polled_at: None,
+            horizons: VecDeque::new(),
+        };
         Self { freshness, clock, metrics, woken, follows: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
@@ -114,10 +123,13 @@ impl RevocationFollower {
                 return Err(error);
             }
         };
-        // Rows before the first reading are not known, and after a long silence rows may have been swept.
-        if state.polled_at.is_none_or(|last| began.saturating_sub(last) > LONGEST_GAP) {
+        // Rows before the first reading are not known; after a long silence rows may have been swept; and a server that has
+        // taken over may use transaction ids again that the cursor is already past.
+        let silent = state.polled_at.is_none_or(|last| began.saturating_sub(last) > LONGEST_GAP);
+        if silent || state.server.as_ref() != Some(&reading.server) {
             self.freshness.mark_everyone(began);
         }
+        state.server = Some(reading.server);
         let mut known = HashSet::new();
         for entry in reading.entries {
             if !state.known.contains(&entry) {

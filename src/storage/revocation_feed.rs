@@ -45,6 +45,8 @@ pub struct LogEntry {
 pub struct Reading {
     /// Where the next reading begins.
     pub horizon: Horizon,
+    /// Which server answered: another text after a failover or a restart. Transaction ids of two servers do not compare.
+    pub server: String,
     /// Rows, in no order; some of them may have been read before.
     pub entries: Vec<LogEntry>,
 }
@@ -196,6 +198,7 @@ fn reading(query: &'static str, rows: &[Row]) -> Result<Reading, StorageError> {
     };
     Ok(Reading {
         horizon: horizon(first, "horizon").ok_or(corrupt("no horizon"))??,
+        server: first.get("server"),
         entries: rows.iter().filter_map(|row| entry(row).transpose()).collect::<Result<_, _>>()?,
     })
 }
