@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-pub use super::login::{Attempt, LoginError};
+pub use super::login::{Attempt, LoginError, Proven};
 use super::{events::Events, login_throttle::LoginThrottle, password_pool::PasswordPool};
 use crate::{
     clock::Clock,

@@ -16,7 +16,7 @@ use crate::domain::{
     event::Changed,
     session::{Session, SessionId},
     session_token::SessionTokenDigest,
-    subject::Subject,
+    subject::{Subject, SubjectEpoch},
 };
 
 /// How many former tokens of a session are kept.
@@ -80,7 +80,8 @@ impl SessionChange<'_> {
         rows.first().map(|row| session(query.name, row)).transpose()
     }
 
-    /// Stores a new session. Returns whether it was stored: a disabled subject gets none.
+    /// Stores a new session. Returns whether it was stored: a disabled subject gets none, nor one whose sessions were all ended
+    /// after it had authenticated.
     ///
     /// # Errors
     /// [`StorageError`] when the database refuses or does not answer.
@@ -105,6 +106,7 @@ impl SessionChange<'_> {
                     /* ip */ &new.ip.map(|ip| ip.to_string()),
                     /* user_agent */ &new.user_agent,
                     /* network */ &text(new.network),
+                    /* authenticated_under */ &new.authenticated_under.map(SubjectEpoch::number),
                 ],
             )
             .await?;

@@ -8,11 +8,14 @@ mod users;
 use std::{net::IpAddr, sync::Arc};
 
 use ephemint::{
-    domain::password::Password,
-    service::accounts::{Accounts, Attempt, LoginError},
+    domain::{cookie_header::Presented, password::Password},
+    service::{
+        accounts::{Accounts, Attempt, LoginError},
+        sessions::{SignIn, StartError},
+    },
 };
 
-use crate::support::app::TestApp;
+use crate::support::{app::TestApp, browser::AT_HOME};
 
 /// The password of every account of these tests.
 const PASSWORD: &str = "gravel otters sing";
@@ -51,8 +54,8 @@ fn outcomes(app: &TestApp) -> Vec<String> {
 /// One attempt; the subject's text where it succeeds.
 async fn attempt(accounts: &Arc<Accounts>, name: &str, typed: &str, address: &str) -> Result<String, LoginError> {
     let (typed, address): (_, IpAddr) = (password(typed), address.parse().unwrap());
-    let subject = accounts.authenticate(Attempt { username: name, password: &typed, address }).await?;
-    Ok(subject.as_str().to_owned())
+    let proven = accounts.authenticate(Attempt { username: name, password: &typed, address }).await?;
+    Ok(proven.subject.as_str().to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,4 +122,34 @@ async fn without_a_database_nobody_is_signed_in_and_nobody_is_called_wrong() {
     app.database.execute("DROP TABLE login_throttle").await;
     let result = attempt(&app.state.accounts, "alice", PASSWORD, HERE).await;
     assert!(matches!(result, Err(LoginError::Unavailable(_))), "{result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_that_a_change_of_password_overtakes_starts_no_session() {
+    let app = TestApp::spawn().await;
+    given_account(&app, "alice").await;
+    let accounts = &app.state.accounts;
+    let prove = async |typed: &str| {
+        let (typed, address) = (password(typed), HERE.parse().unwrap());
+        accounts.authenticate(Attempt { username: "alice", password: &typed, address }).await.unwrap()
+    };
+    let start = async |proven: ephemint::service::accounts::Proven| {
+        let sign_in = SignIn {
+            subject: proven.subject,
+            authenticated_under: Some(proven.epoch),
+            amr: vec!["pwd".to_owned()],
+            presented: Presented::Absent,
+            seen: AT_HOME.seen(),
+            method: "password",
+        };
+        app.state.sessions.sign_in(sign_in).await
+    };
+    let overtaken = prove(PASSWORD).await;
+    accounts.set_password("alice", password("nine quiet lanterns")).await.unwrap();
+    assert!(matches!(start(overtaken).await, Err(StartError::SubjectDisabled)));
+    start(prove("nine quiet lanterns").await).await.unwrap();
+    let overtaken = prove("nine quiet lanterns").await;
+    accounts.remove("alice").await.unwrap();
+    assert!(matches!(start(overtaken).await, Err(StartError::SubjectDisabled)));
+    assert_eq!(app.database.count("SELECT count(*) FROM session").await, 1);
 }

@@ -13,7 +13,7 @@ use crate::{
         event::{Changed, Event, Place},
         session::{Claims, Session, SessionId},
         session_token::SessionToken,
-        subject::Subject,
+        subject::{Subject, SubjectEpoch},
     },
     storage::{
         session_changes::{SessionChange, StepUp},
@@ -26,6 +26,9 @@ use crate::{
 pub struct SignIn<'a> {
     /// Who signed in.
     pub subject: Subject,
+    /// The subject's revocation epoch when it authenticated: what it authenticated with may have been taken away since. Absent
+    /// where nobody asked.
+    pub authenticated_under: Option<SubjectEpoch>,
     /// How (RFC 8176).
     pub amr: Vec<String>,
     /// The session token that the request presented.
@@ -81,7 +84,7 @@ impl Sessions {
             return Ok(SignedIn { session, token, stepped_up: true });
         }
         let session = self.session_of(&sign_in, now)?;
-        let stored = self.stored(&session, &token, sign_in.method);
+        let stored = self.stored(&session, &token, &sign_in);
         let ended: Vec<Ended> = self.insert(&change, &stored, other).await?;
         change.commit().await?;
         self.follower.catch_up().await;
@@ -157,7 +160,7 @@ impl Sessions {
         })
     }
 
-    fn stored<'a>(&self, session: &'a Session, token: &SessionToken, method: &'static str) -> NewSession<'a> {
+    fn stored<'a>(&self, session: &'a Session, token: &SessionToken, sign_in: &SignIn<'_>) -> NewSession<'a> {
         NewSession {
             id: session.id,
             token_digest: self.vault.session_token_digest(token),
@@ -165,7 +168,7 @@ impl Sessions {
             created_at: session.created_at,
             auth_time: session.auth_time,
             expires_at: session.expires_at,
-            start_method: method,
+            start_method: sign_in.method,
             amr: &session.amr,
             acr: session.acr.as_deref(),
             claims: &session.claims,
@@ -173,6 +176,7 @@ impl Sessions {
             ip: session.ip,
             user_agent: session.user_agent.as_deref(),
             network: session.network,
+            authenticated_under: sign_in.authenticated_under,
         }
     }
 
