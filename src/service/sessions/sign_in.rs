@@ -5,7 +5,7 @@
 
 use time::OffsetDateTime;
 
-use super::{AuthenticateError, Sessions, StartError, start::Ended};
+use super::{Sessions, StartError, start::Ended};
 use crate::{
     domain::{
         cookie_header::Presented,
@@ -59,7 +59,7 @@ impl Sessions {
     pub async fn sign_in(&self, sign_in: SignIn<'_>) -> Result<SignedIn, StartError> {
         let now = self.clock.now();
         let token = SessionToken::generate()?;
-        let presented = self.presented(&sign_in, now).await?;
+        let presented = self.find_usable_again(sign_in.presented, &sign_in.seen).await?;
         let (_turn, change) = self.begin_for(&sign_in.subject).await?;
         let new = change.new_to(&sign_in.subject, &sign_in.seen).await?;
         let (own, other) = match presented {
@@ -91,18 +91,6 @@ impl Sessions {
         self.tell_started(&stored, &ended);
         self.tell_new_device(new, &session, &sign_in.seen, now).await;
         Ok(SignedIn { session, token, stepped_up: false })
-    }
-
-    /// The session that the request presents, where it is alive or would be after a sign-in.
-    async fn presented(&self, sign_in: &SignIn<'_>, now: OffsetDateTime) -> Result<Option<Session>, StartError> {
-        match self.look_up(sign_in.presented, &sign_in.seen, now).await {
-            Ok(found) => {
-                Ok(Some(found.session).filter(|session| session.status(now, self.rules.idle).can_be_used_again()))
-            }
-            Err(AuthenticateError::Refused(..)) => Ok(None),
-            Err(AuthenticateError::Unavailable(error)) => Err(error.into()),
-            Err(AuthenticateError::Random(error)) => Err(error.into()),
-        }
     }
 
     /// Steps a session up. Nothing where it has ended since it was looked up.
