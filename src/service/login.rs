@@ -6,6 +6,7 @@ use super::{accounts::Accounts, login_throttle::Counted, password_pool::Slot};
 use crate::{
     crypto::passwords::{HashError, Verdict},
     domain::{
+        login_throttle::Network,
         password::Password,
         subject::{Subject, SubjectEpoch},
         username::Username,
@@ -93,7 +94,9 @@ impl Accounts {
             self.note(Outcome::BadCredentials, None, attempt.address);
             return Err(LoginError::Refused);
         }
-        let Some(slot) = self.pool.reserve() else {
+        // Places of one network first: a flood from one source leaves room for everybody else.
+        let place = self.crowd.enter(Network::of(attempt.address));
+        let (Some(place), Some(slot)) = (place, self.pool.reserve()) else {
             self.note(Outcome::Busy, None, attempt.address);
             return Err(LoginError::Busy);
         };
@@ -109,6 +112,7 @@ impl Accounts {
             }
         };
         let decided = self.decide(attempt, username.as_ref(), slot, &counted).await;
+        drop(place);
         match &decided {
             Ok(_) => self.throttle.forgive(&counted, now).await,
             Err(LoginError::Busy | LoginError::Unavailable(_)) => self.throttle.forget(&counted).await,

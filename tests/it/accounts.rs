@@ -103,7 +103,7 @@ async fn a_password_over_1024_bytes_is_refused_without_a_hash_and_without_counti
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_sign_ins_than_may_wait_are_turned_away_and_do_not_count() {
-    let app = TestApp::spawn_with("password.hash_threads = 1\npassword.hash_queue = 2").await;
+    let app = TestApp::spawn_with("password.hash_threads = 1\npassword.hash_queue = 2\nlogin.most_at_once = 100").await;
     given_account(&app, "alice").await;
     // Polled one after the other by one task: each takes its place before any has finished.
     let all =
@@ -113,6 +113,22 @@ async fn more_sign_ins_than_may_wait_are_turned_away_and_do_not_count() {
     assert_eq!((busy, signed_in), (17, 3), "{all:?}");
     assert_eq!(outcome(&app, "alice", PASSWORD, HERE).await, "success");
     assert_eq!(app.database.count("SELECT count(*) FROM login_throttle WHERE failures > 0").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_from_one_network_leaves_room_for_others() {
+    const FLOOD: &str = "2001:db8:1:2::";
+    let app =
+        TestApp::spawn_with("password.hash_threads = 1\npassword.hash_queue = 9\nlogin.free_failures = 100").await;
+    given_account(&app, "alice").await;
+    let accounts = &app.state.accounts;
+    let flood: Vec<_> = (1..=20).map(|host| format!("{FLOOD}{host:x}")).collect();
+    // Polled one after the other by one task: each takes its place before any has finished.
+    let flooding = futures_util::future::join_all(flood.iter().map(|from| attempt(accounts, "alice", "wrong", from)));
+    let (flooded, signed_in) = tokio::join!(flooding, attempt(accounts, "alice", PASSWORD, HERE));
+    signed_in.unwrap();
+    let busy = flooded.iter().filter(|result| matches!(result, Err(LoginError::Busy))).count();
+    assert_eq!(busy, 15, "half of the ten places: {flooded:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
