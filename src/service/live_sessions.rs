@@ -78,6 +78,12 @@ impl LiveSessions {
         self.freshness.trusted(self.clock.monotonic())
     }
 
+    /// How many sessions are kept in memory.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.loader.cache().len()
+    }
+
     /// The live session of a presented token, now noted as used.
     ///
     /// # Errors
