@@ -137,7 +137,7 @@ impl Exchange {
         drop(in_flight);
         let took = self.clock.monotonic().saturating_sub(began);
         // The process may have been paused in between: what was true then is nothing to answer with now.
-        let read_before = matches!(source, Some(Source::Cache));
+        let read_before = matches!(source, Some(Source::Cache | Source::Joined));
         if result.is_ok() && (took > self.timeout || (read_before && !self.sessions.may_use_memory())) {
             result = Err(ExchangeError::TimedOut);
         }
@@ -271,7 +271,7 @@ impl Exchange {
             (Some(Source::Cache), Ok(Exchanged { reused: true, .. })) => TOKEN_CACHE,
             (Some(Source::Cache), _) => SESSION_CACHE,
             (None, Err(error)) if error.came_before_any_lookup() => NONE,
-            (Some(Source::Database) | None, _) => DATABASE,
+            (Some(Source::Joined | Source::Database) | None, _) => DATABASE,
         };
         self.metrics.exchanges_total.with_label_values(&[audience, outcome, source]).inc();
         self.metrics.exchange_duration_seconds.with_label_values(&[outcome, source]).observe(seconds(took));

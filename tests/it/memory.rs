@@ -231,6 +231,53 @@ async fn unknown_tokens_share_statements() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reading_that_was_under_way_is_believed_no_longer_than_memory() {
+    let database = TestDatabase::migrated().await;
+    let proxy = DatabaseProxy::open().await;
+    let url = proxy.url(&database.name);
+    let slow = "[database]
+         query_timeout = '20s'
+         pool_size = 1
+         [exchange]
+         timeout = '60s'
+         max_staleness = '20s'";
+    let app = TestApp::spawn_on(database, &url, slow).await;
+    let [session, other] = [app.given_session("alice").await, app.given_session("bob").await];
+    let cookie = session.cookie();
+    app.follower.poll().await.unwrap();
+    // A connection is open, and the statement prepared.
+    assert_eq!(app.exchange(&other.cookie()).await.status(), StatusCode::OK);
+    let last_begun = async |state: &str| {
+        let begun = "SELECT coalesce((extract(epoch FROM max(query_start)) * 1000000)::bigint, 0) FROM pg_stat_activity
+                      WHERE datname = current_database() AND query LIKE '-- session/find_by_token_digest%'";
+        app.database.count(&format!("{begun} {state}")).await
+    };
+    let in_flight = async || sample(&app.metrics().await, "ephemint_exchanges_in_flight", &[]);
+    let before = last_begun("").await;
+    // Nobody tells this replica what happens, and it cannot ask.
+    let lock = app.database.client().await;
+    app.database.execute("ALTER TABLE session DISABLE TRIGGER session_changed").await;
+    lock.batch_execute("BEGIN; LOCK TABLE revocation_log IN ACCESS EXCLUSIVE MODE").await.unwrap();
+
+    proxy.delay(Duration::from_secs(2));
+    let joining = async {
+        // The row has been read, and the answer is on its way.
+        let is_read = async || last_begun("AND state = 'idle'").await > before;
+        eventually("the row was read", async || is_read().await.then_some(())).await;
+        let meddling = async {
+            eventually("both are waiting", async || (in_flight().await > 1.5).then_some(())).await;
+            app.database.execute("UPDATE session SET revoked_at = created_at, revoke_reason = 'admin'").await;
+            app.clock.advance(Duration::from_secs(21));
+            proxy.delay(Duration::ZERO);
+        };
+        tokio::join!(app.exchange(&cookie), meddling).0
+    };
+    let (first, joined) = tokio::join!(app.exchange(&cookie), joining);
+    assert_eq!(first.status(), StatusCode::OK, "read before the revocation, and answered in time");
+    assert_eq!(joined.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_kept_and_who_is_alive_can_be_watched() {
     let app = following("").await;
     let sessions = [app.given_session("alice").await, app.given_session("bob").await];
