@@ -52,6 +52,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// Monotonic time as one number that an atomic can hold: enough for five centuries.
+#[must_use]
+pub fn nanoseconds(monotonic: Duration) -> u64 {
+    u64::try_from(monotonic.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// A clock that stands still until it is moved; for tests and simulations.
 #[derive(Debug)]
 pub struct ManualClock {

@@ -24,6 +24,7 @@ use crate::{
         access_token::AccessTokenClaims,
         audience::{Algorithm, AudienceName, AudiencePolicy, Consistency, CrossSiteWrites},
         cookie_header::Presented,
+        instant::unix_microseconds,
         session::{Session, SessionId},
     },
     random,
@@ -46,6 +47,8 @@ pub struct Exchanged {
     pub token: Arc<AccessToken>,
     /// The session it stands for.
     pub session_id: SessionId,
+    /// Whether it has been handed out before.
+    pub reused: bool,
 }
 
 /// What tokens say about where they come from.
@@ -134,12 +137,18 @@ impl Exchange {
         drop(in_flight);
         let took = self.clock.monotonic().saturating_sub(began);
         // The process may have been paused in between: what was true then is nothing to answer with now.
-        let from_memory = matches!(source, Some(SESSION_CACHE | TOKEN_CACHE));
-        if result.is_ok() && (took > self.timeout || (from_memory && !self.sessions.may_use_memory())) {
+        let read_before = matches!(source, Some(Source::Cache | Source::Joined));
+        if result.is_ok() && (took > self.timeout || (read_before && !self.sessions.may_use_memory())) {
             result = Err(ExchangeError::TimedOut);
         }
         self.count(audience, source, &result, took);
         result
+    }
+
+    /// How many entries memory holds, by the name of the cache.
+    #[must_use]
+    pub fn cache_entries(&self) -> [(&'static str, usize); 2] {
+        [("sessions", self.sessions.kept()), ("tokens", self.tokens.len())]
     }
 
     async fn decide(
@@ -147,7 +156,7 @@ impl Exchange {
         presented: Presented<'_>,
         audience: Option<&str>,
         cross_site_write: bool,
-        source: &mut Option<&'static str>,
+        source: &mut Option<Source>,
     ) -> Result<Exchanged, ExchangeError> {
         let audience = self.audience(audience);
         let consistency = audience.map_or(Consistency::Bounded, |audience| audience.policy.consistency);
@@ -160,7 +169,7 @@ impl Exchange {
             Err(LiveError::Former(AuthenticateError::Unavailable(error))) => return Err(ExchangeError::Storage(error)),
             Err(LiveError::Former(AuthenticateError::Random(error))) => return Err(ExchangeError::Random(error)),
         };
-        *source = Some(if found == Source::Cache { SESSION_CACHE } else { DATABASE });
+        *source = Some(found);
         let session = cached.session();
         let Audience { place, policy } = audience.ok_or_else(|| {
             tracing::warn!(
@@ -180,10 +189,7 @@ impl Exchange {
             return Err(ExchangeError::StepUp(lack, session.id));
         }
         let (token, reused) = self.token(&cached, *place, policy, now)?;
-        if reused && found == Source::Cache {
-            *source = Some(TOKEN_CACHE);
-        }
-        Ok(Exchanged { token, session_id: session.id })
+        Ok(Exchanged { token, session_id: session.id, reused })
     }
 
     /// A token that was handed out before, or a new one.
@@ -197,7 +203,7 @@ impl Exchange {
         let monotonic = self.clock.monotonic();
         let signer = self.ring.signer(policy.algorithm, now, monotonic)?;
         let whom = TokenFor { state: cached.state(), audience: place };
-        let wall = microseconds(now);
+        let wall = unix_microseconds(now);
         let found = self.tokens.get(whom, signer.kid(), monotonic, wall);
         let result = if found.is_some() { "hit" } else { "miss" };
         self.metrics.cache_requests_total.with_label_values(&["tokens", result]).inc();
@@ -243,7 +249,7 @@ impl Exchange {
         self.metrics.token_bytes.observe(token.expose().len() as f64);
         // Handed out again until half of its life is gone, as validators see it: from `iat` to `exp`.
         let until_wall = (claims.exp + claims.iat).saturating_mul(500_000);
-        let left = Duration::from_micros(u64::try_from(until_wall - microseconds(now)).unwrap_or(0));
+        let left = Duration::from_micros(u64::try_from(until_wall - unix_microseconds(now)).unwrap_or(0));
         let kid = signer.kid().clone();
         Ok(ReusableToken { token: Arc::new(token), kid, until: monotonic + left, until_wall })
     }
@@ -255,16 +261,18 @@ impl Exchange {
     fn count(
         &self,
         audience: Option<&str>,
-        source: Option<&'static str>,
+        source: Option<Source>,
         result: &Result<Exchanged, ExchangeError>,
         took: Duration,
     ) {
         let audience = self.audience(audience).map_or(OTHER, |audience| audience.policy.name.as_str());
         let outcome = result.as_ref().map_or_else(ExchangeError::as_str, |_| "issued");
-        let source = source.unwrap_or(match result {
-            Err(error) if error.came_before_any_lookup() => NONE,
-            Ok(_) | Err(_) => DATABASE,
-        });
+        let source = match (source, result) {
+            (Some(Source::Cache), Ok(Exchanged { reused: true, .. })) => TOKEN_CACHE,
+            (Some(Source::Cache), _) => SESSION_CACHE,
+            (None, Err(error)) if error.came_before_any_lookup() => NONE,
+            (Some(Source::Joined | Source::Database) | None, _) => DATABASE,
+        };
         self.metrics.exchanges_total.with_label_values(&[audience, outcome, source]).inc();
         self.metrics.exchange_duration_seconds.with_label_values(&[outcome, source]).observe(seconds(took));
     }
@@ -278,10 +286,6 @@ fn lacks(session: &Session, policy: &AudiencePolicy, now: OffsetDateTime) -> Opt
     }
     let shown = |method: &String| session.amr.contains(method);
     (!policy.required_amr.iter().all(shown)).then_some(StepUp::Methods)
-}
-
-fn microseconds(instant: OffsetDateTime) -> i64 {
-    i64::try_from(instant.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX)
 }
 
 /// Runs `end` when dropped, also when the exchange is cancelled because its client went away.

@@ -16,6 +16,7 @@ use std::{
 };
 
 use crate::{
+    clock::nanoseconds,
     domain::{session::SessionId, subject::Subject},
     storage::revocation_feed::Concerned,
 };
@@ -198,10 +199,6 @@ impl Freshness {
         let index = hash as usize % SHARDS;
         &self.shards[index]
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -25,7 +25,9 @@ use crate::{
 pub enum Source {
     /// In memory.
     Cache,
-    /// In the database.
+    /// In the database, by a reading that was under way when the request came. Like memory it holds for no longer than the lease.
+    Joined,
+    /// In the database, by a reading that began after the request had come.
     Database,
 }
 
@@ -78,6 +80,12 @@ impl LiveSessions {
         self.freshness.trusted(self.clock.monotonic())
     }
 
+    /// How many sessions are kept in memory.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.loader.cache().len()
+    }
+
     /// The live session of a presented token, now noted as used.
     ///
     /// # Errors
@@ -105,10 +113,11 @@ impl LiveSessions {
         let joining = if memory { Joining::Allowed } else { Joining::Forbidden };
         let mut found = self.loader.load(digests.clone(), joining).await?;
         let believable = |owner: &Owner| matches!(owner, Owner::Session(session) if self.still_holds(session));
-        if found.joined && !believable(&found.owner) {
-            // The reading that was joined began before something ended, or before the session was there.
+        if found.joined && !(self.may_use_memory() && believable(&found.owner)) {
+            // The reading that was joined began before something ended, or before the session was there; or nobody knows.
             found = self.loader.load(digests, Joining::Forbidden).await?;
         }
+        let source = if found.joined { Source::Joined } else { Source::Database };
         let session = match found.owner {
             Owner::Session(session) => session,
             Owner::Former => return self.of_a_former_token(presented).await,
@@ -118,7 +127,7 @@ impl LiveSessions {
             return Err(LiveError::Refused(reason, Some(session.session().id)));
         }
         self.activity.note_cached(&session, self.clock.now());
-        Ok((session, Source::Database))
+        Ok((session, source))
     }
 
     /// Some seconds after a renewal the former token still stands for the session. It is not kept in memory.

@@ -82,8 +82,8 @@ impl RevocationFollower {
 
     /// Is told when a poll is worth while before its time.
     #[must_use]
-    pub fn woken(&self) -> &Notify {
-        &self.woken
+    pub fn woken(&self) -> Arc<Notify> {
+        Arc::clone(&self.woken)
     }
 
     /// Reads what is new, marks whom it concerns, and renews the lease as of when this poll began.
@@ -131,8 +131,9 @@ impl RevocationFollower {
         }
         state.server = Some(reading.server);
         let mut known = HashSet::new();
-        for entry in reading.entries {
+        for (entry, age) in reading.entries {
             if !state.known.contains(&entry) {
+                self.metrics.revocation_propagation_seconds.observe(age.max(0.0));
                 self.freshness.mark(&entry.concerned, began);
             }
             if entry.written_by >= reading.horizon {

@@ -31,7 +31,7 @@ pub enum Concerned {
     Everyone,
 }
 
-/// One row of the log.
+/// What one row of the log says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LogEntry {
     /// The transaction that wrote it.
@@ -41,14 +41,14 @@ pub struct LogEntry {
 }
 
 /// What one reading found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     /// Where the next reading begins.
     pub horizon: Horizon,
     /// Which server answered: another text after a failover or a restart. Transaction ids of two servers do not compare.
     pub server: String,
-    /// Rows, in no order; some of them may have been read before.
-    pub entries: Vec<LogEntry>,
+    /// Rows, in no order, each with the seconds since it was written; some of them may have been read before.
+    pub entries: Vec<(LogEntry, f64)>,
 }
 
 /// Reads the log. One reading at a time.
@@ -185,7 +185,7 @@ fn reading(query: &'static str, rows: &[Row]) -> Result<Reading, StorageError> {
     let horizon = |row: &Row, column: &str| {
         row.get::<_, Option<&str>>(column).map(|text| text.parse().map(Horizon).map_err(|_| corrupt("transaction id")))
     };
-    let entry = |row: &Row| -> Result<Option<LogEntry>, StorageError> {
+    let entry = |row: &Row| -> Result<Option<(LogEntry, f64)>, StorageError> {
         let Some(written_by) = horizon(row, "xid").transpose()? else { return Ok(None) };
         let session = row.get::<_, Option<Uuid>>("session_id").map(SessionId::from);
         let subject = row.get::<_, Option<String>>("subject").map(Subject::parse).transpose();
@@ -194,7 +194,7 @@ fn reading(query: &'static str, rows: &[Row]) -> Result<Reading, StorageError> {
             (None, Some(subject)) => Concerned::Subject(subject),
             (None, None) => Concerned::Everyone,
         };
-        Ok(Some(LogEntry { written_by, concerned }))
+        Ok(Some((LogEntry { written_by, concerned }, row.get("age_seconds"))))
     };
     Ok(Reading {
         horizon: horizon(first, "horizon").ok_or(corrupt("no horizon"))??,
