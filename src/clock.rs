@@ -6,7 +6,7 @@
 use std::{
     fmt,
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use time::OffsetDateTime;
@@ -16,22 +16,22 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// The wall clock in UTC, cut to whole microseconds so that a stored instant reads back equal.
     fn now(&self) -> OffsetDateTime;
 
-    /// Time since an arbitrary fixed point; never goes back and is not moved by wall clock changes.
+    /// Time since an arbitrary fixed point; never goes back, is not moved by wall clock changes, and on Linux goes on while the
+    /// machine sleeps: what was to be trusted for two seconds is not trusted any more when it wakes up.
     fn monotonic(&self) -> Duration;
 }
 
 /// The operating system's clocks.
 #[derive(Debug)]
 pub struct SystemClock {
-    started: Instant,
+    started: Duration,
 }
 
 impl SystemClock {
     /// A clock whose monotonic time counts from this call.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the room that reads the clock")]
     pub fn new() -> Self {
-        Self { started: Instant::now() }
+        Self { started: unmoved() }
     }
 }
 
@@ -48,7 +48,7 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Duration {
-        self.started.elapsed()
+        unmoved().saturating_sub(self.started)
     }
 }
 
@@ -56,6 +56,23 @@ impl Clock for SystemClock {
 #[must_use]
 pub fn nanoseconds(monotonic: Duration) -> u64 {
     u64::try_from(monotonic.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Time since the machine was started, its sleep included (`CLOCK_BOOTTIME`, clock_gettime(2)).
+#[cfg(target_os = "linux")]
+#[expect(clippy::disallowed_methods, reason = "this is the room that reads the clock")]
+fn unmoved() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    // Neither is ever negative, and there are fewer than 10^9 nanoseconds.
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or_default(), u32::try_from(now.tv_nsec).unwrap_or_default())
+}
+
+/// Time since the first call.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::disallowed_methods, reason = "this is the room that reads the clock")]
+fn unmoved() -> Duration {
+    static FIRST: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    FIRST.get_or_init(std::time::Instant::now).elapsed()
 }
 
 /// A clock that stands still until it is moved; for tests and simulations.
@@ -104,6 +121,25 @@ mod tests {
         clock.advance(Duration::from_secs(61));
         assert_eq!(clock.now(), OffsetDateTime::UNIX_EPOCH + Duration::from_secs(61));
         assert_eq!(clock.monotonic(), Duration::from_secs(61));
+    }
+
+    #[test]
+    fn monotonic_time_goes_on() {
+        let clock = SystemClock::new();
+        let first = clock.monotonic();
+        assert!(first < Duration::from_secs(60), "counts from its making");
+        while clock.monotonic() == first {}
+        assert!(clock.monotonic() > first);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn sleep_counts() {
+        // Seconds since boot, the sleep included (proc_uptime(5)); fewer in some containers.
+        let text = std::fs::read_to_string("/proc/uptime").unwrap();
+        let uptime = Duration::from_secs_f64(text.split(' ').next().unwrap().parse().unwrap());
+        let now = unmoved();
+        assert!(uptime <= now, "{uptime:?} {now:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - `renewal`: another token for the same session.
 //! - `own`: a subject's own devices.
 //! - `unusual_activity`: sessions that are used from elsewhere.
+//! - `restraint`: how often one session is told of.
 //! - `turns`: starts of one subject, one at a time.
 //! - `reason`: every reason that has a name.
 
@@ -12,6 +13,7 @@ mod authentication;
 mod own;
 mod reason;
 mod renewal;
+mod restraint;
 mod sign_in;
 mod start;
 mod turns;
@@ -23,12 +25,15 @@ use time::OffsetDateTime;
 use tracing::Instrument as _;
 
 pub(super) use self::authentication::parse;
-use self::turns::{Turn, Turns};
 pub use self::{
     reason::{AuthenticateError, RefusalReason, RevokeReason, StartError},
     renewal::Renewed,
     sign_in::{SignIn, SignedIn},
     start::{StartSession, StartedSession},
+};
+use self::{
+    restraint::Restraint,
+    turns::{Turn, Turns},
 };
 use super::{activity::Activity, events::Events, revocation_follower::RevocationFollower};
 use crate::{
@@ -89,6 +94,7 @@ pub struct Sessions {
     follower: Arc<RevocationFollower>,
     events: Arc<Events>,
     turns: Turns,
+    restraint: Arc<Restraint>,
     metrics: Metrics,
 }
 
@@ -106,7 +112,18 @@ impl Sessions {
         follower: Arc<RevocationFollower>,
         metrics: Metrics,
     ) -> Self {
-        Self { store, vault, clock, rules, activity, events, follower, turns: Turns::default(), metrics }
+        Self {
+            store,
+            vault,
+            clock,
+            rules,
+            activity,
+            events,
+            follower,
+            turns: Turns::default(),
+            restraint: Arc::default(),
+            metrics,
+        }
     }
 
     /// How long sessions live.

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use tokio_postgres::{NoTls, error::SqlState};
 
 use crate::support::{
     app::{TestApp, bearer, settings},
+    browser::native,
     database::{TestDatabase, client_program, cluster},
     program::{complaint, config_file, run},
 };
@@ -59,12 +61,41 @@ async fn whole_flow(app: &TestApp) {
     for session in [session, other] {
         assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::UNAUTHORIZED);
     }
+    browsers_side(app).await;
     // A rotation that comes true, its retired key erased.
     app.advance(Duration::from_secs(40 * 24 * 3_600)).await;
     let clients = &app.state.clients;
     clients.add("extra", vec!["keys:read".parse().unwrap()]).await.unwrap();
     clients.rotate("extra").await.unwrap();
     clients.remove("extra").await.unwrap();
+}
+
+/// Accounts, signing in, renewing, ending one's own sessions, and following the revocation log.
+async fn browsers_side(app: &TestApp) {
+    let accounts = &app.state.accounts;
+    let password = "nine quiet lanterns";
+    accounts.add("bertha", None, password.to_owned().into()).await.unwrap();
+    let mut tokens = Vec::new();
+    for typed in ["wrong", password, password] {
+        let login = json!({ "username": "bertha", "password": typed, "transport": "header" });
+        let answer = app.public(Method::POST, "/login").json(&login).send().await.unwrap();
+        assert_eq!(answer.status().is_success(), typed == password);
+        tokens.extend(answer.json::<Value>().await.unwrap()["session_token"].as_str().map(str::to_owned));
+    }
+    for (method, path) in [(Method::POST, "/session/renew"), (Method::DELETE, "/sessions?others=true")] {
+        let request = native(app, method, path, &tokens[0]).send().await.unwrap();
+        assert_eq!(request.status(), StatusCode::OK, "{path}");
+    }
+    app.follower.poll().await.unwrap();
+    app.activity.flush().await.unwrap();
+    accounts.sweep().await.unwrap();
+    app.advance(Duration::from_secs(16 * 60)).await;
+    app.follower.sweep().await.unwrap();
+    for change in [accounts.disable("bertha").await, accounts.enable("bertha").await, accounts.remove("bertha").await] {
+        change.unwrap();
+    }
+    assert!(app.database.count("SELECT count(*) FROM revocation_log").await > 0, "written by triggers");
+    app.follower.poll().await.unwrap();
 }
 
 /// What a stolen credential of the running service must not be able to do.
@@ -82,6 +113,11 @@ async fn denied(url: &str) {
         "CREATE EXTENSION pg_trgm",
         "ALTER TABLE session ADD COLUMN mine int",
         "ALTER TABLE session DISABLE TRIGGER ALL",
+        "DROP TRIGGER session_changed ON session",
+        "DROP FUNCTION log_session_change() CASCADE",
+        "CREATE OR REPLACE FUNCTION log_session_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "ALTER FUNCTION log_session_change() SET search_path = pg_temp",
+        "TRUNCATE revocation_log",
         "ALTER TABLE signing_key DROP CONSTRAINT signing_key_publishes_no_private_member",
         "ALTER TABLE session OWNER TO ephemint_runtime",
         "ALTER ROLE ephemint_runtime SUPERUSER",

@@ -50,6 +50,28 @@ async fn by_default_a_change_is_remembered_and_refuses_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_changes_back_and_forth_is_told_of_only_so_often() {
+    const WAITING: &str = "SELECT count(*) FROM hook_delivery WHERE event = 'unusual_activity'";
+    // Nobody takes what is posted.
+    let hook = "hooks.url = 'http://127.0.0.1:9/'\nhooks.secret = 'whsec_dGVzdC10ZXN0LXRlc3QtdGVzdC10ZXN0LXRlc3QtMTI='";
+    let app = TestApp::spawn_with(hook).await;
+    let (flipping, other) = (signed_in(&app).await, signed_in(&app).await);
+    for _ in 0..20 {
+        for browser in [OTHER_BROWSER, AT_HOME] {
+            assert_eq!(browser.status(&app, &flipping.token).await, 200);
+        }
+    }
+    assert_eq!(app.database.count(WAITING).await, 10);
+    OTHER_BROWSER.status(&app, &other.token).await;
+    assert_eq!(app.database.count(WAITING).await, 11, "others are heard");
+    // What was not told is noticed later.
+    app.advance(Duration::from_secs(600)).await;
+    OTHER_BROWSER.status(&app, &flipping.token).await;
+    assert_eq!(app.database.count(WAITING).await, 12);
+    assert_eq!(remembered(&app, &flipping).await, some("Chrome", "203.0.113.0/24"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_can_demand_a_sign_in_which_mends_it() {
     for (setting, elsewhere) in [("on_user_agent_change", OTHER_BROWSER), ("on_network_change", OTHER_PLACE)] {
         let app = TestApp::spawn_with(&format!("session.{setting} = 'reauthenticate'")).await;

@@ -52,6 +52,13 @@ impl Sessions {
                 (Some(event(session, seen, changed, consequence, now)), consequence)
             }
         };
+        // What refuses somebody is never left out: it ends by itself, with the session or with a sign-in.
+        if event.is_some()
+            && consequence == Consequence::Record
+            && self.restraint.is_exhausted(session.id, self.clock.monotonic())
+        {
+            return Ok(());
+        }
         let written = self.remember(session, seen, event, consequence, now).await;
         match (consequence, written) {
             (Consequence::Record, Ok(())) => {}
@@ -82,7 +89,8 @@ impl Sessions {
         now: OffsetDateTime,
     ) -> Result<(), StorageError> {
         let (store, events, metrics) = (self.store.clone(), Arc::clone(&self.events), self.metrics.clone());
-        let follower = Arc::clone(&self.follower);
+        let (follower, restraint) = (Arc::clone(&self.follower), Arc::clone(&self.restraint));
+        let monotonic = self.clock.monotonic();
         let (session, seen) = (session.clone(), seen.clone());
         let work = async move {
             let ended = consequence == Consequence::End;
@@ -100,6 +108,7 @@ impl Sessions {
                     tell_revoked(&metrics, session.id, RevokeReason::UnusualActivity);
                 }
                 if let Some(event) = event {
+                    restraint.count(session.id, monotonic);
                     events.record(&event).await;
                 }
             }
