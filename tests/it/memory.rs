@@ -287,7 +287,7 @@ async fn what_is_kept_and_who_is_alive_can_be_watched() {
     }
     let metrics = app.metrics().await;
     let entries = |cache| sample(&metrics, "ephemint_cache_entries", &[&format!("cache=\"{cache}\"")]);
-    assert_eq!([entries("sessions"), entries("tokens")].map(f64::round), [2.0, 4.0]);
+    assert!((entries("sessions") - 2.0).abs() < 0.5 && (entries("tokens") - 4.0).abs() < 0.5, "{metrics}");
 
     let seen = sample(&metrics, "ephemint_revocation_propagation_seconds_count", &[]);
     let delete = app.admin(Method::DELETE, &format!("/admin/sessions/{}", sessions[0].id));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{
-    HttpMessage as _, HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse,
     http::header::{self, HeaderName, HeaderValue},
     web::Data,
 };
@@ -54,8 +54,8 @@ pub(super) fn document(state: &AppState, session: &BrowserSession) -> Value {
 ///
 /// # Errors
 /// [`Problem::CrossSite`] from another site; [`Problem::CsrfToken`] for a form with another session's token;
-/// [`Problem::Unavailable`] when the session could not be revoked: then it is still
-/// alive, and the cookie stays so that the browser can try again.
+/// [`Problem::Unavailable`] when the session could not be revoked: then it is still alive, and the cookie stays so that the
+/// browser can try again.
 pub async fn logout(
     _same_origin: SameOrigin,
     request: HttpRequest,
@@ -64,6 +64,7 @@ pub async fn logout(
     MaybeForm(form): MaybeForm,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
+    let by_form = form.is_some();
     let csrf_token = form.map(|mut form| form.any_text("csrf_token")).transpose()?.flatten();
     let live = match session {
         Ok(session) => Some(session),
@@ -82,7 +83,7 @@ pub async fn logout(
         })?;
         forget(&request);
     }
-    let mut response = if sent_by_form(&request) {
+    let mut response = if by_form {
         HttpResponse::SeeOther().insert_header((header::LOCATION, "/signed-out")).finish()
     } else {
         HttpResponse::NoContent().finish()
@@ -99,12 +100,4 @@ pub async fn logout(
         HeaderValue::from_static("\"cache\", \"cookies\", \"storage\""),
     );
     Ok(response)
-}
-
-fn sent_by_form(request: &HttpRequest) -> bool {
-    request
-        .mime_type()
-        .ok()
-        .flatten()
-        .is_some_and(|mime| matches!(mime.essence_str(), "application/x-www-form-urlencoded" | "multipart/form-data"))
 }
