@@ -164,11 +164,16 @@ async fn without_word_from_the_database_memory_is_believed_for_two_seconds_and_n
     assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::OK);
     let stranger = format!("{COOKIE}=ems_{}", "A".repeat(43));
 
+    let healthy = async || sample(&app.metrics().await, "ephemint_invalidation_healthy", &[]) > 0.5;
+    assert!(healthy().await);
+
     proxy.close();
     app.clock.advance(Duration::from_millis(1_999));
     assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::OK);
     assert_eq!(app.exchange(&stranger).await.status(), StatusCode::SERVICE_UNAVAILABLE);
     app.clock.advance(Duration::from_millis(1));
+    assert!(!healthy().await);
+    assert!(sample(&app.metrics().await, "ephemint_invalidation_lag_seconds", &[]) > 1.5);
     let undecided = app.exchange(&session.cookie()).await;
     assert_eq!(undecided.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(!undecided.headers().contains_key("authorization"));
