@@ -145,10 +145,14 @@ impl Exchange {
         result
     }
 
-    /// How many entries memory holds, by the name of the cache.
-    #[must_use]
-    pub fn cache_entries(&self) -> [(&'static str, usize); 2] {
-        [("sessions", self.sessions.kept()), ("tokens", self.tokens.len())]
+    /// Brings the figures about memory up to date, for a scrape.
+    pub fn measure_memory(&self) {
+        for (cache, entries) in [("sessions", self.sessions.kept()), ("tokens", self.tokens.len())] {
+            let gauge = self.metrics.cache_entries.with_label_values(&[cache]);
+            gauge.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        }
+        self.metrics.invalidation_healthy.set(i64::from(self.sessions.may_use_memory()));
+        self.metrics.invalidation_lag_seconds.set(self.sessions.lag().map_or(f64::NAN, seconds));
     }
 
     async fn decide(

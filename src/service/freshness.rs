@@ -102,6 +102,13 @@ impl Freshness {
         self.trusted_until.store(0, Ordering::Release);
     }
 
+    /// How long before `monotonic` the last successful poll began; nothing where there was none, or it was taken back.
+    #[must_use]
+    pub fn lag(&self, monotonic: Duration) -> Option<Duration> {
+        let until = Duration::from_nanos(self.trusted_until.load(Ordering::Acquire));
+        (until > Duration::ZERO).then(|| monotonic.saturating_sub(until.saturating_sub(self.lease)))
+    }
+
     /// To be noted before a session is read.
     #[must_use]
     pub fn generation(&self) -> Generation {
@@ -222,9 +229,11 @@ mod tests {
     fn nothing_is_trusted_before_a_poll_nor_after_its_lease() {
         let freshness = Freshness::new(2 * SECOND, MAX_AGE);
         assert!(!freshness.trusted(Duration::ZERO));
+        assert_eq!(freshness.lag(SECOND), None);
         freshness.renew(10 * SECOND);
         assert!(freshness.trusted(Duration::from_nanos(11_999_999_999)));
         assert!(!freshness.trusted(12 * SECOND));
+        assert_eq!(freshness.lag(13 * SECOND), Some(3 * SECOND));
         freshness.renew(5 * SECOND);
         assert!(freshness.trusted(11 * SECOND), "a poll that began earlier takes nothing back");
         freshness.distrust();

@@ -1,6 +1,6 @@
 //! The exchange's way from a presented token to a live session: memory while it may be believed, the primary otherwise.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     activity::Activity,
@@ -78,6 +78,12 @@ impl LiveSessions {
     #[must_use]
     pub fn may_use_memory(&self) -> bool {
         self.freshness.trusted(self.clock.monotonic())
+    }
+
+    /// How long ago this replica last began to read who was ended; nothing where it has not, or has lost track.
+    #[must_use]
+    pub fn lag(&self) -> Option<Duration> {
+        self.freshness.lag(self.clock.monotonic())
     }
 
     /// How many sessions are kept in memory.

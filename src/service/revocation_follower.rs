@@ -116,13 +116,7 @@ impl RevocationFollower {
 
     async fn poll_locked(&self, state: &mut State) -> Result<(), StorageError> {
         let began = self.clock.monotonic();
-        let reading = match state.feed.read(state.cursor).await {
-            Ok(reading) => reading,
-            Err(error) => {
-                self.metrics.invalidation_healthy.set(i64::from(self.freshness.trusted(self.clock.monotonic())));
-                return Err(error);
-            }
-        };
+        let reading = state.feed.read(state.cursor).await?;
         // Rows before the first reading are not known; after a long silence rows may have been swept; and a server that has
         // taken over may use transaction ids again that the cursor is already past.
         let silent = state.polled_at.is_none_or(|last| began.saturating_sub(last) > LONGEST_GAP);
@@ -148,9 +142,6 @@ impl RevocationFollower {
         }
         self.freshness.age(began);
         self.freshness.renew(began);
-        self.metrics.invalidation_healthy.set(1);
-        let lag = self.clock.monotonic().saturating_sub(began);
-        self.metrics.invalidation_lag_seconds.set(lag.as_secs_f64());
         Ok(())
     }
 

@@ -46,7 +46,7 @@ impl SessionCount {
         let now = self.clock.now();
         let counted = self.store.count_live(None, now, self.idle.idle_since(now)).await;
         let ended = self.clock.monotonic();
-        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = ended + (ended - began) * REST;
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = ended + ended.saturating_sub(began) * REST;
         #[expect(clippy::cast_precision_loss, reason = "no database holds as many sessions as an f64 has integers")]
         self.metrics.sessions_active.set(counted.as_ref().map_or(f64::NAN, |live| *live as f64));
         match counted {

@@ -112,7 +112,7 @@ metrics! {
     revocation_propagation_seconds: Histogram(PROPAGATION);
     /// Whether this replica follows the revocation log, so that it may use what it keeps in memory: 1 or 0.
     invalidation_healthy: IntGauge;
-    /// Time that the last reading of the revocation log took, in seconds.
+    /// How long ago the last successful reading of the revocation log began, in seconds; NaN before the first.
     invalidation_lag_seconds: Gauge;
     /// What is kept in memory: `sessions`, and `tokens` of theirs.
     cache_entries: IntGaugeVec["cache"];

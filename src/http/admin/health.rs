@@ -56,15 +56,13 @@ pub async fn version() -> HttpResponse {
 /// [`Problem::Internal`] when a metric cannot be encoded.
 pub async fn metrics(state: Data<AppState>) -> Result<HttpResponse, Problem> {
     let pools = [state.lookups.pool_status(), state.database.pool_status()];
-    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    let connections = |label, count| {
-        state.metrics.database_pool_connections.with_label_values(&[label]).set(number(count));
+    let gauge = |label, value: usize| {
+        let gauge = state.metrics.database_pool_connections.with_label_values(&[label]);
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
     };
-    connections("idle", pools.iter().map(|pool| pool.available).sum());
-    connections("in_use", pools.iter().map(|pool| pool.size.saturating_sub(pool.available)).sum());
-    for (cache, entries) in state.exchange.cache_entries() {
-        state.metrics.cache_entries.with_label_values(&[cache]).set(number(entries));
-    }
+    gauge("idle", pools.iter().map(|pool| pool.available).sum());
+    gauge("in_use", pools.iter().map(|pool| pool.size.saturating_sub(pool.available)).sum());
+    state.exchange.measure_memory();
     let text = state.metrics.render().map_err(|error| {
         tracing::error!(error = %ErrorChain(&error), "the metrics could not be encoded");
         Problem::Internal
