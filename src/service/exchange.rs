@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 pub use self::error::{ExchangeError, StepUp};
 use super::{
     key_ring::KeyRing,
-    live_sessions::{LiveError, LiveSessions, Source},
+    live_sessions::{Live, LiveError, LiveSessions, Source},
     session_cache::CachedSession,
     sessions::{AuthenticateError, RefusalReason},
     token_cache::{ReusableToken, TokenCache, TokenFor},
@@ -132,15 +132,25 @@ impl Exchange {
         self.metrics.exchanges_in_flight.inc();
         let in_flight = scopeguard(|| self.metrics.exchanges_in_flight.dec());
         let mut source = None;
-        let decision = self.decide(presented, audience, cross_site_write, &mut source);
-        let mut result = tokio::time::timeout(self.timeout, decision).await.unwrap_or(Err(ExchangeError::TimedOut));
+        let mut afresh = false;
+        let (result, took) = loop {
+            let left = self.timeout.saturating_sub(self.clock.monotonic().saturating_sub(began));
+            let decision = self.decide(presented, audience, cross_site_write, afresh, &mut source);
+            let decided = tokio::time::timeout(left, decision).await.unwrap_or(Err(ExchangeError::TimedOut));
+            let now = self.clock.monotonic();
+            let took = now.saturating_sub(began);
+            // The process may have been paused in between, or the session ended: what was true then is nothing to answer with now.
+            match decided {
+                Ok((exchanged, live)) if took <= self.timeout && self.sessions.stands(&live, now) => {
+                    break (Ok(exchanged), took);
+                }
+                Ok(_) if afresh || took > self.timeout => break (Err(ExchangeError::TimedOut), took),
+                // A reading that begins now will tell.
+                Ok(_) => (afresh, source) = (true, None),
+                Err(error) => break (Err(error), took),
+            }
+        };
         drop(in_flight);
-        let took = self.clock.monotonic().saturating_sub(began);
-        // The process may have been paused in between: what was true then is nothing to answer with now.
-        let read_before = matches!(source, Some(Source::Cache | Source::Joined));
-        if result.is_ok() && (took > self.timeout || (read_before && !self.sessions.may_use_memory())) {
-            result = Err(ExchangeError::TimedOut);
-        }
         self.count(audience, source, &result, took);
         result
     }
@@ -155,16 +165,20 @@ impl Exchange {
         self.metrics.invalidation_lag_seconds.set(self.sessions.lag().map_or(f64::NAN, seconds));
     }
 
+    /// Decides once; `afresh` by a reading of the row that begins now.
     async fn decide(
         &self,
         presented: Presented<'_>,
         audience: Option<&str>,
         cross_site_write: bool,
+        afresh: bool,
         source: &mut Option<Source>,
-    ) -> Result<Exchanged, ExchangeError> {
+    ) -> Result<(Exchanged, Live), ExchangeError> {
         let audience = self.audience(audience);
-        let consistency = audience.map_or(Consistency::Bounded, |audience| audience.policy.consistency);
-        let (cached, found) = match self.sessions.authenticate(presented, consistency).await {
+        let bounded = |audience: &Audience| audience.policy.consistency == Consistency::Bounded;
+        let memory = !afresh && audience.is_none_or(bounded);
+        let consistency = if memory { Consistency::Bounded } else { Consistency::Strict };
+        let live = match self.sessions.authenticate(presented, consistency).await {
             Ok(found) => found,
             Err(LiveError::NotRead(error)) => return Err(ExchangeError::NotRead(error)),
             Err(LiveError::Former(AuthenticateError::Refused(reason, id)) | LiveError::Refused(reason, id)) => {
@@ -173,8 +187,8 @@ impl Exchange {
             Err(LiveError::Former(AuthenticateError::Unavailable(error))) => return Err(ExchangeError::Storage(error)),
             Err(LiveError::Former(AuthenticateError::Random(error))) => return Err(ExchangeError::Random(error)),
         };
-        *source = Some(found);
-        let session = cached.session();
+        *source = Some(live.source);
+        let session = live.session.session();
         let Audience { place, policy } = audience.ok_or_else(|| {
             tracing::warn!(
                 audiences = ?self.audiences.keys(),
@@ -192,8 +206,9 @@ impl Exchange {
         if let Some(lack) = lacks(session, policy, now) {
             return Err(ExchangeError::StepUp(lack, session.id));
         }
-        let (token, reused) = self.token(&cached, *place, policy, now)?;
-        Ok(Exchanged { token, session_id: session.id, reused })
+        let (token, reused) = self.token(&live.session, *place, policy, now)?;
+        let session_id = session.id;
+        Ok((Exchanged { token, session_id, reused }, live))
     }
 
     /// A token that was handed out before, or a new one.

@@ -97,12 +97,7 @@ impl Freshness {
         self.trusted_until.fetch_max(nanoseconds(began + self.lease), Ordering::AcqRel);
     }
 
-    /// Trusts nothing until the next renewal.
-    pub fn distrust(&self) {
-        self.trusted_until.store(0, Ordering::Release);
-    }
-
-    /// How long before `monotonic` the last successful poll began; nothing where there was none, or it was taken back.
+    /// How long before `monotonic` the last successful poll began; nothing where there was none.
     #[must_use]
     pub fn lag(&self, monotonic: Duration) -> Option<Duration> {
         let until = Duration::from_nanos(self.trusted_until.load(Ordering::Acquire));
@@ -125,12 +120,14 @@ impl Freshness {
         read_at: Duration,
         monotonic: Duration,
     ) -> bool {
-        if monotonic.saturating_sub(read_at) >= self.max_age || self.everyone.load(Ordering::Acquire) > generation.0 {
+        if monotonic.saturating_sub(read_at) >= self.max_age {
             return false;
         }
         // No mark at all is the usual case, and the cheapest to see.
-        self.marks.load(Ordering::Acquire) == 0
-            || (self.mark_of(session) <= generation.0 && self.mark_of(subject.as_str()) <= generation.0)
+        let unmarked = self.marks.load(Ordering::Acquire) == 0
+            || (self.mark_of(session) <= generation.0 && self.mark_of(subject.as_str()) <= generation.0);
+        // Looked at last: marks that were forgotten for one that concerns everyone are found here instead.
+        unmarked && self.everyone.load(Ordering::Acquire) <= generation.0
     }
 
     /// Marks whom a change concerns. From the return on, no reading that began before this call is trusted for them.
@@ -197,8 +194,8 @@ impl Freshness {
     fn mark_of(&self, key: impl Hash) -> u64 {
         let hash = self.hasher.hash_one(key);
         let marks = self.shard(hash).read().unwrap_or_else(PoisonError::into_inner);
-        let young = marks.young.get(&hash).or_else(|| marks.old.get(&hash));
-        young.copied().unwrap_or(0)
+        // Not always the young one: a mark that was counted earlier may be set later.
+        marks.young.get(&hash).max(marks.old.get(&hash)).copied().unwrap_or(0)
     }
 
     fn shard(&self, hash: u64) -> &RwLock<Marks> {
@@ -236,8 +233,6 @@ mod tests {
         assert_eq!(freshness.lag(13 * SECOND), Some(3 * SECOND));
         freshness.renew(5 * SECOND);
         assert!(freshness.trusted(11 * SECOND), "a poll that began earlier takes nothing back");
-        freshness.distrust();
-        assert!(!freshness.trusted(11 * SECOND));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod key_rotation;
 mod key_rules;
 pub mod keys;
 pub mod live_sessions;
+pub mod log_position;
 mod login;
 mod login_crowd;
 mod login_throttle;
