@@ -58,7 +58,7 @@ pub fn nanoseconds(monotonic: Duration) -> u64 {
     u64::try_from(monotonic.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Time since the machine was started, its sleep included (`CLOCK_BOOTTIME`, clock_gettime(2)).
+/// Time since the machine was started, its sleep included (`CLOCK_BOOTTIME`, `clock_gettime(2)`).
 #[cfg(target_os = "linux")]
 #[expect(clippy::disallowed_methods, reason = "this is the room that reads the clock")]
 fn unmoved() -> Duration {

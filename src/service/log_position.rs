@@ -43,9 +43,9 @@ impl LogPosition {
     }
 
     /// Marks whom the reading of a poll that began at `began` concerns, and then renews the lease as of that moment.
-    pub fn apply(&mut self, reading: Reading, began: Duration, freshness: &Freshness) {
-        let Reading { horizon, server, entries, .. } = &reading;
-        if self.starts_over(&reading, began) {
+    pub fn apply(&mut self, reading: &Reading, began: Duration, freshness: &Freshness) {
+        let Reading { horizon, server, entries, .. } = reading;
+        if self.starts_over(reading, began) {
             freshness.mark_everyone(began);
         } else {
             for entry in entries.iter().filter(|entry| !self.known.contains(entry)) {
@@ -98,10 +98,10 @@ mod tests {
     }
 
     /// Whether what was read of a session when the log stood at horizon 10 holds after the next reading.
-    fn holds_after(next: Reading, began: Duration, session: SessionId) -> bool {
+    fn holds_after(next: &Reading, began: Duration, session: SessionId) -> bool {
         let freshness = Freshness::new(2 * SECOND, Duration::from_mins(60));
         let mut position = LogPosition::default();
-        position.apply(Reading { reconnected: true, ..reading(10, &[]) }, SECOND, &freshness);
+        position.apply(&Reading { reconnected: true, ..reading(10, &[]) }, SECOND, &freshness);
         let generation = freshness.generation();
         position.apply(next, began, &freshness);
         assert!(freshness.trusted(began));
@@ -111,13 +111,13 @@ mod tests {
     #[test]
     fn a_reading_marks_whom_it_names_and_nobody_else() {
         let (ended, other) = (session(), session());
-        assert!(!holds_after(reading(12, &[(10, ended)]), 2 * SECOND, ended));
-        assert!(holds_after(reading(12, &[(10, ended)]), 2 * SECOND, other));
+        assert!(!holds_after(&reading(12, &[(10, ended)]), 2 * SECOND, ended));
+        assert!(holds_after(&reading(12, &[(10, ended)]), 2 * SECOND, other));
     }
 
     #[test]
     fn everyone_is_marked_where_rows_may_be_missing() {
-        assert!(holds_after(reading(10, &[]), 301 * SECOND, session()));
+        assert!(holds_after(&reading(10, &[]), 301 * SECOND, session()));
         let gaps = [
             ("a long silence", reading(10, &[]), 302 * SECOND),
             ("a new connection", Reading { reconnected: true, ..reading(10, &[]) }, 2 * SECOND),
@@ -125,7 +125,7 @@ mod tests {
             ("transaction ids that went back", reading(9, &[]), 2 * SECOND),
         ];
         for (gap, next, began) in gaps {
-            assert!(!holds_after(next, began, session()), "{gap}");
+            assert!(!holds_after(&next, began, session()), "{gap}");
         }
     }
 
@@ -133,14 +133,14 @@ mod tests {
     fn a_row_that_is_read_again_marks_nobody_again() {
         let freshness = Freshness::new(2 * SECOND, Duration::from_mins(60));
         let (mut position, ended) = (LogPosition::default(), session());
-        position.apply(reading(10, &[]), SECOND, &freshness);
-        position.apply(reading(10, &[(11, ended)]), 2 * SECOND, &freshness);
+        position.apply(&reading(10, &[]), SECOND, &freshness);
+        position.apply(&reading(10, &[(11, ended)]), 2 * SECOND, &freshness);
         let generation = freshness.generation();
-        position.apply(reading(10, &[(11, ended)]), 3 * SECOND, &freshness);
+        position.apply(&reading(10, &[(11, ended)]), 3 * SECOND, &freshness);
         assert_eq!(freshness.generation(), generation);
         // Ids that are given again after a crash are other rows.
         let crashed = Reading { reconnected: true, ..reading(10, &[(11, ended)]) };
-        position.apply(crashed, 4 * SECOND, &freshness);
+        position.apply(&crashed, 4 * SECOND, &freshness);
         assert!(freshness.generation() > generation);
     }
 }

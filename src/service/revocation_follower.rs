@@ -109,7 +109,7 @@ impl RevocationFollower {
             }
         }
         let horizon = reading.horizon;
-        state.position.apply(reading, began, &self.freshness);
+        state.position.apply(&reading, began, &self.freshness);
         if state.horizons.back().is_none_or(|(at, _)| began.saturating_sub(*at) >= SWEEP_STEP) {
             state.horizons.push_back((began, horizon));
         }

@@ -79,7 +79,7 @@ mod tests {
             assert!(!restraint.is_exhausted(one, Duration::ZERO));
             restraint.count(one, Duration::ZERO);
         }
-        assert!(restraint.is_exhausted(one, WINDOW - Duration::from_nanos(1)));
+        assert!(restraint.is_exhausted(one, WINDOW.saturating_sub(Duration::from_nanos(1))));
         assert!(!restraint.is_exhausted(other, Duration::ZERO));
         assert!(!restraint.is_exhausted(one, WINDOW));
         restraint.count(one, WINDOW);
