@@ -4,7 +4,14 @@
 
 mod error;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, OnceLock},
+    task::Poll,
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use time::OffsetDateTime;
@@ -27,7 +34,7 @@ use crate::{
         session::{Session, SessionId},
     },
     random,
-    telemetry::metrics::{Metrics, seconds},
+    telemetry::metrics::{Counter, Metrics, Timer, seconds},
 };
 
 /// The audience label of requests for an audience that is not configured.
@@ -75,6 +82,8 @@ pub const RS256_PATH: &str = "/rs256";
 struct Audience {
     place: usize,
     policy: AudiencePolicy,
+    /// Counts tokens that were handed out again.
+    reused: OnceLock<(Counter, Timer)>,
 }
 
 /// The audiences, the sessions and the keys, brought together.
@@ -89,6 +98,8 @@ pub struct Exchange {
     ring: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    /// Counts tokens that were found in memory.
+    hits: OnceLock<Counter>,
 }
 
 impl Exchange {
@@ -106,10 +117,22 @@ impl Exchange {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
-        let audience =
-            |(place, policy): (usize, AudiencePolicy)| (policy.name.as_str().to_owned(), Audience { place, policy });
+        let audience = |(place, policy): (usize, AudiencePolicy)| {
+            (policy.name.as_str().to_owned(), Audience { place, policy, reused: OnceLock::new() })
+        };
         let audiences = audiences.into_iter().enumerate().map(audience).collect();
-        Self { audiences, default_audience, rules, timeout, sessions, tokens, ring, clock, metrics }
+        Self {
+            audiences,
+            default_audience,
+            rules,
+            timeout,
+            sessions,
+            tokens,
+            ring,
+            clock,
+            metrics,
+            hits: OnceLock::new(),
+        }
     }
 
     /// Exchanges a presented session token for an access token at `audience`, or at the default audience.
@@ -129,13 +152,22 @@ impl Exchange {
         self.metrics.exchanges_in_flight.inc();
         let in_flight = scopeguard(|| self.metrics.exchanges_in_flight.dec());
         let mut source = None;
-        let decision = self.decide(presented, audience, cross_site_write, &mut source);
-        let mut result = tokio::time::timeout(self.timeout, decision).await.unwrap_or(Err(ExchangeError::TimedOut));
+        let mut result = {
+            let mut decision = pin!(self.decide(presented, audience, cross_site_write, &mut source));
+            // Most are decided from memory, and need no timer.
+            match poll_fn(|context| Poll::Ready(decision.as_mut().poll(context))).await {
+                Poll::Ready(result) => result,
+                Poll::Pending => {
+                    tokio::time::timeout(self.timeout, decision).await.unwrap_or(Err(ExchangeError::TimedOut))
+                }
+            }
+        };
         drop(in_flight);
-        let took = self.clock.monotonic().saturating_sub(began);
+        let ended = self.clock.monotonic();
+        let took = ended.saturating_sub(began);
         // The process may have been paused in between: what was true then is nothing to answer with now.
         let from_memory = matches!(source, Some(SESSION_CACHE | TOKEN_CACHE));
-        if result.is_ok() && (took > self.timeout || (from_memory && !self.sessions.may_use_memory())) {
+        if result.is_ok() && (took > self.timeout || (from_memory && !self.sessions.may_use_memory_at(ended))) {
             result = Err(ExchangeError::TimedOut);
         }
         self.count(audience, source, &result, took);
@@ -162,7 +194,7 @@ impl Exchange {
         };
         *source = Some(if found == Source::Cache { SESSION_CACHE } else { DATABASE });
         let session = cached.session();
-        let Audience { place, policy } = audience.ok_or_else(|| {
+        let Audience { place, policy, .. } = audience.ok_or_else(|| {
             tracing::warn!(
                 audiences = ?self.audiences.keys(),
                 "a gateway asks for an audience that is not configured, or for the default one where there is none"
@@ -199,13 +231,18 @@ impl Exchange {
         let whom = TokenFor { state: cached.state(), audience: place };
         let wall = microseconds(now);
         let found = self.tokens.get(whom, signer.kid(), monotonic, wall);
-        let result = if found.is_some() { "hit" } else { "miss" };
-        self.metrics.cache_requests_total.with_label_values(&["tokens", result]).inc();
+        let count = |result| self.metrics.cache_requests_total.with_label_values(&["tokens", result]);
         match found {
-            Some(token) => Ok((token, true)),
-            None => self.tokens.get_or_sign(whom, signer.kid(), monotonic, wall, || {
-                self.mint(&signer, cached.session(), policy, now, monotonic)
-            }),
+            Some(token) => {
+                self.hits.get_or_init(|| count("hit")).inc();
+                Ok((token, true))
+            }
+            None => {
+                count("miss").inc();
+                self.tokens.get_or_sign(whom, signer.kid(), monotonic, wall, || {
+                    self.mint(&signer, cached.session(), policy, now, monotonic)
+                })
+            }
         }
     }
 
@@ -259,14 +296,25 @@ impl Exchange {
         result: &Result<Exchanged, ExchangeError>,
         took: Duration,
     ) {
-        let audience = self.audience(audience).map_or(OTHER, |audience| audience.policy.name.as_str());
+        let audience = self.audience(audience);
+        let name = audience.map_or(OTHER, |audience| audience.policy.name.as_str());
         let outcome = result.as_ref().map_or_else(ExchangeError::as_str, |_| "issued");
         let source = source.unwrap_or(match result {
             Err(error) if error.came_before_any_lookup() => NONE,
             Ok(_) | Err(_) => DATABASE,
         });
-        self.metrics.exchanges_total.with_label_values(&[audience, outcome, source]).inc();
-        self.metrics.exchange_duration_seconds.with_label_values(&[outcome, source]).observe(seconds(took));
+        let find = || {
+            let counter = self.metrics.exchanges_total.with_label_values(&[name, outcome, source]);
+            (counter, self.metrics.exchange_duration_seconds.with_label_values(&[outcome, source]))
+        };
+        let count = |(counter, timer): &(Counter, Timer)| {
+            counter.inc();
+            timer.observe(seconds(took));
+        };
+        match audience {
+            Some(audience) if result.is_ok() && source == TOKEN_CACHE => count(audience.reused.get_or_init(find)),
+            _ => count(&find()),
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! The exchange's way from a presented token to a live session: memory while it may be believed, the primary otherwise.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use super::{
     activity::Activity,
@@ -16,8 +19,9 @@ use crate::{
         audience::Consistency,
         cookie_header::Presented,
         session::{IdleRule, SessionId, SessionStatus},
+        session_token::SessionToken,
     },
-    telemetry::metrics::Metrics,
+    telemetry::metrics::{Counter, Metrics},
 };
 
 /// Where a session was found.
@@ -54,6 +58,8 @@ pub struct LiveSessions {
     idle: IdleRule,
     activity: Arc<Activity>,
     metrics: Metrics,
+    /// Counts sessions that were found in memory.
+    hits: OnceLock<Counter>,
 }
 
 impl LiveSessions {
@@ -69,13 +75,13 @@ impl LiveSessions {
         metrics: Metrics,
     ) -> Self {
         let idle = sessions.rules().idle;
-        Self { sessions, loader, freshness, vault, clock, idle, activity, metrics }
+        Self { sessions, loader, freshness, vault, clock, idle, activity, metrics, hits: OnceLock::new() }
     }
 
-    /// Whether what is kept in memory may be believed now.
+    /// Whether what is kept in memory may be believed at `monotonic`.
     #[must_use]
-    pub fn may_use_memory(&self) -> bool {
-        self.freshness.trusted(self.clock.monotonic())
+    pub fn may_use_memory_at(&self, monotonic: Duration) -> bool {
+        self.freshness.trusted(monotonic)
     }
 
     /// The live session of a presented token, now noted as used.
@@ -89,19 +95,33 @@ impl LiveSessions {
     ) -> Result<(Arc<CachedSession>, Source), LiveError> {
         let token = parse(presented).map_err(|reason| LiveError::Refused(reason, None))?;
         let digest = self.vault.session_token_digest(&token);
-        let memory = consistency == Consistency::Bounded && self.may_use_memory();
+        let monotonic = self.clock.monotonic();
+        let memory = consistency == Consistency::Bounded && self.may_use_memory_at(monotonic);
         if memory {
-            let cached = self.loader.cache().get(&digest).filter(|cached| self.still_holds(cached));
+            let now = self.clock.now();
+            let cached = self.loader.cache().get(&digest).filter(|cached| cached.holds(&self.freshness, monotonic));
             // Anything but a live session is for the database to say: it may have been used elsewhere meanwhile.
-            let cached = cached.filter(|cached| cached.status(self.clock.now(), self.idle) == SessionStatus::Active);
-            let result = if cached.is_some() { "hit" } else { "miss" };
-            self.metrics.cache_requests_total.with_label_values(&["sessions", result]).inc();
+            let cached = cached.filter(|cached| cached.status(now, self.idle) == SessionStatus::Active);
+            let count = |result| self.metrics.cache_requests_total.with_label_values(&["sessions", result]);
             if let Some(cached) = cached {
-                self.activity.note_cached(&cached, self.clock.now());
+                self.hits.get_or_init(|| count("hit")).inc();
+                self.activity.note_cached(&cached, now);
                 return Ok((cached, Source::Cache));
             }
+            count("miss").inc();
         }
-        let digests = self.vault.session_token_digests(&token);
+        // Apart, so that what reading needs takes no room in the many requests that are answered from memory.
+        Box::pin(self.read(presented, &token, memory)).await
+    }
+
+    /// The live session of a token as the primary knows it.
+    async fn read(
+        &self,
+        presented: Presented<'_>,
+        token: &SessionToken,
+        memory: bool,
+    ) -> Result<(Arc<CachedSession>, Source), LiveError> {
+        let digests = self.vault.session_token_digests(token);
         let joining = if memory { Joining::Allowed } else { Joining::Forbidden };
         let mut found = self.loader.load(digests.clone(), joining).await?;
         let believable = |owner: &Owner| matches!(owner, Owner::Session(session) if self.still_holds(session));
