@@ -20,7 +20,7 @@ use actix_web::{
 
 use crate::{
     http::{
-        middleware::request::{Bare, note},
+        middleware::request::{Bare, ISSUED, note},
         problem::Problem,
         same_origin, session_cookie,
         state::AppState,
@@ -89,7 +89,7 @@ async fn exchange(request: &HttpRequest, state: &AppState, audience: Option<&str
         Ok(exchanged) => {
             note(request, |log| {
                 log.session_id = Some(exchanged.session_id);
-                log.outcome = Some("issued");
+                log.outcome = Some(ISSUED);
             });
             issued(request, state, &exchanged).unwrap_or_else(|| bare(StatusCode::SERVICE_UNAVAILABLE))
         }

@@ -39,6 +39,10 @@ pub const GATEWAY: &str = "gateway";
 /// Carries the request's name to the client and to proxies.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The outcome of an exchange that gave a token. There is one for every request to every service, so they are counted, and told
+/// one by one only where `debug` is asked for.
+pub const ISSUED: &str = "issued";
+
 /// What handlers add to the request's log line. Kept in the request's extensions.
 #[derive(Debug, Clone, Default)]
 pub struct LogNote {
@@ -245,6 +249,8 @@ fn log(
         line!(error);
     } else if status.is_server_error() {
         line!(warn);
+    } else if note.outcome == Some(ISSUED) {
+        line!(debug);
     } else {
         line!(info);
     }
