@@ -2,7 +2,7 @@
 
 # Where `make install` puts the program.
 PREFIX ?= /usr/local
-# Arguments for the program that `make dev` runs, such as ARGS=--ephemeral.
+# Arguments for the program that is run: ARGS=--ephemeral with `make dev`, ARGS=--scale with `make bench`.
 ARGS ?=
 
 CARGO := .ci/with-rust cargo
@@ -11,7 +11,7 @@ VALIDATORS := tests/validators
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help dev test install fmt lint clean
+.PHONY: help dev test bench install fmt lint clean
 
 help: ## Lists what can be made.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ test: ## Installs what is missing, then checks formatting, lints and docs and ru
 	@.ci/setup test
 	@$(MAKE) --no-print-directory lint $(VALIDATORS)/node_modules/.installed
 	$(CARGO) test --locked --all-targets
+
+bench: ## Measures the exchange beside what it is compared with: some 5 minutes, on a machine that does nothing else.
+	@.ci/setup bench
+	$(CARGO) bench --locked --bench exchange -- $(ARGS)
 
 lint: ## Checks formatting, lints and docs.
 	$(CARGO) fmt --check

@@ -192,7 +192,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         "load_average_before": load_before,
         "share_of_machine_used_by_others": others,
     });
-    let document = report::document(&measured, &goals, about);
+    let document = report::document(&measured, &goals, &about);
     std::fs::write(&arguments.json, format!("{document:#}\n")).context("the JSON cannot be written")?;
     println!("All slices: {}", arguments.json.display());
     Ok(())

@@ -80,7 +80,7 @@ pub(crate) fn goal_table(goals: &[Goal]) -> String {
 }
 
 /// Everything, for programs.
-pub(crate) fn document(measured: &Measured, goals: &[Goal], about: Value) -> Value {
+pub(crate) fn document(measured: &Measured, goals: &[Goal], about: &Value) -> Value {
     let slices = |slices: &Vec<Slice>| -> Vec<Value> {
         let shown = |slice: &Slice| {
             json!({

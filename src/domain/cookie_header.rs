@@ -67,6 +67,13 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
 /// Whether a lenient parser could take `pair` for the cookie `name`.
 fn resembles(pair: &[u8], name: &[u8]) -> bool {
     let written = pair.split(|&byte| byte == b'=').next().unwrap_or_default();
+    if written.is_ascii() && !written.contains(&b'%') {
+        // Nothing to decode, as with every cookie that an honest browser sends.
+        let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+        let start = written.iter().position(|byte| !is_space(byte)).unwrap_or(written.len());
+        let end = written.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
+        return written[start..end].eq_ignore_ascii_case(name);
+    }
     let decoded = percent_decoded(written);
     let text = String::from_utf8_lossy(&decoded);
     let bare = text.trim_matches(|character: char| character.is_whitespace() || character == '\u{feff}');

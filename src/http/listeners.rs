@@ -22,7 +22,8 @@ use super::{
     middleware::{
         cookie_bridge::{self, INNER_NAME},
         limits::{self, Asked},
-        request, security_headers,
+        request::{self, Observer},
+        security_headers,
     },
     problem::Problem,
     public,
@@ -45,7 +46,8 @@ pub fn public_app(
         .build();
     let https = state.origin.starts_with("https:");
     let (main, algorithms) = (state.issuer.algorithm, state.algorithms.clone());
-    let (bridging, limiting, observing) = (state.clone(), state.clone(), state.clone());
+    let (bridging, limiting) = (state.clone(), state.clone());
+    let observer = Rc::new(Observer::new(state.clone(), request::PUBLIC));
     App::new()
         .app_data(Data::new(state))
         .configure(public::routes)
@@ -56,7 +58,7 @@ pub fn public_app(
             cookie_bridge::bridge(bridging.clone(), Rc::clone(&bridge_key), request, next)
         }))
         .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Asked::Directly, request, next)))
-        .wrap(from_fn(move |request, next| request::observe(observing.clone(), request::PUBLIC, request, next)))
+        .wrap(from_fn(move |request, next| request::observe(Rc::clone(&observer), request, next)))
         .wrap(from_fn(move |request, next| security_headers::harden(https, request, next)))
 }
 
@@ -67,7 +69,8 @@ pub fn gateway_app(
     impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>,
 > {
     let (main, algorithms) = (state.issuer.algorithm, state.algorithms.clone());
-    let (limiting, observing) = (state.clone(), state.clone());
+    let limiting = state.clone();
+    let observer = Rc::new(Observer::new(state.clone(), request::GATEWAY));
     App::new()
         .app_data(Data::new(state))
         .configure(gateway::routes)
@@ -76,7 +79,7 @@ pub fn gateway_app(
         .service(super::resource("/problems/{code}").route(super::get_or_head().to(public::problems::page)))
         .default_service(web::route().to(nowhere))
         .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Asked::ByGateway, request, next)))
-        .wrap(from_fn(move |request, next| request::observe(observing.clone(), "gateway", request, next)))
+        .wrap(from_fn(move |request, next| request::observe(Rc::clone(&observer), request, next)))
 }
 
 /// What operators, trusted back ends and Prometheus reach.
@@ -85,13 +88,14 @@ pub fn admin_app(
 ) -> App<
     impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>,
 > {
-    let (limiting, observing) = (state.clone(), state.clone());
+    let limiting = state.clone();
+    let observer = Rc::new(Observer::new(state.clone(), "admin"));
     App::new()
         .app_data(Data::new(state))
         .configure(admin::routes)
         .default_service(web::route().to(nowhere))
         .wrap(from_fn(move |request, next| limits::limit(limiting.clone(), Asked::Directly, request, next)))
-        .wrap(from_fn(move |request, next| request::observe(observing.clone(), "admin", request, next)))
+        .wrap(from_fn(move |request, next| request::observe(Rc::clone(&observer), request, next)))
         .wrap(from_fn(move |request, next| security_headers::harden(false, request, next)))
 }
 

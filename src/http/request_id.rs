@@ -1,11 +1,10 @@
 //! Names for one request: its id, and its place in a distributed trace (W3C Trace Context).
 
-use std::fmt::Write as _;
-
 use actix_web::http::header::HeaderMap;
 use time::OffsetDateTime;
+use uuid::{Builder, Uuid};
 
-use crate::{domain::session::SessionId, random};
+use crate::random;
 
 /// The name of one request, for logs and support.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +19,7 @@ impl RequestId {
         match given {
             Some(given) if (8..=64).contains(&given.len()) && given.bytes().all(allowed) => Self(given.to_owned()),
             // The same shape as session ids; without randomness a request is still served, only not named.
-            _ => Self(SessionId::generate(now).map(|id| id.to_string()).unwrap_or_default()),
+            _ => Self(random::name().map(|bytes| uuid_text(now, &bytes)).unwrap_or_default()),
         }
     }
 
@@ -43,11 +42,11 @@ impl TraceContext {
     /// Goes on with the `traceparent` of a trusted peer where it is valid (W3C Trace Context §3.2); else begins a trace.
     #[must_use]
     pub fn accept_or_make(headers: &HeaderMap, trusted: bool) -> Self {
-        let span = hex(&random::bytes::<8>().unwrap_or_default());
+        let span = hex(&random::name::<8>().unwrap_or_default());
         let given = headers.get("traceparent").filter(|_| trusted).and_then(|value| value.to_str().ok());
         match given.and_then(parse) {
             Some((trace, parent)) => Self { trace, parent: Some(parent), span },
-            None => Self { trace: hex(&random::bytes::<16>().unwrap_or_default()), parent: None, span },
+            None => Self { trace: hex(&random::name::<16>().unwrap_or_default()), parent: None, span },
         }
     }
 
@@ -90,12 +89,21 @@ fn parse(header: &str) -> Option<(String, String)> {
     valid.then(|| (trace_id.to_owned(), parent_id.to_owned()))
 }
 
+/// A UUID of version 7 (RFC 9562 §5.7).
+fn uuid_text(now: OffsetDateTime, random: &[u8; 10]) -> String {
+    let milliseconds = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+    let id = Builder::from_unix_timestamp_millis(milliseconds, random).into_uuid();
+    id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
+}
+
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(DIGITS[usize::from(byte >> 4)]);
+        text.push(DIGITS[usize::from(byte & 15)]);
+    }
+    text
 }
 
 #[cfg(test)]

@@ -8,9 +8,7 @@ use std::{
 };
 
 use tracing::Metadata;
-use tracing_subscriber::{
-    EnvFilter, filter::dynamic_filter_fn, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
-};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +32,8 @@ static CLOSING: AtomicBool = AtomicBool::new(false);
 /// Tells the log that listeners are closed on purpose from now on.
 pub fn expect_closed_listeners() {
     CLOSING.store(true, Ordering::Relaxed);
+    // What is filtered is asked once for each place that logs, not once for each line.
+    tracing::callsite::rebuild_interest_cache();
 }
 
 /// Starts writing log lines to standard error; call it once, first.
@@ -51,7 +51,7 @@ pub fn init(format: LogFormat, level: &str, quiet: bool) -> Result<(), AlreadySe
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
     let expected = |line: &Metadata<'_>| CLOSING.load(Ordering::Relaxed) && line.target().starts_with("actix_server");
-    let registry = tracing_subscriber::registry().with(filter).with(dynamic_filter_fn(move |line, _| !expected(line)));
+    let registry = tracing_subscriber::registry().with(filter).with(filter_fn(move |line| !expected(line)));
     let result = if json {
         let layer = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
         registry.with(layer.with_writer(std::io::stderr)).try_init()

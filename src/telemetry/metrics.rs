@@ -11,6 +11,11 @@ use prometheus::{
     core::{Collector, GenericGaugeVec},
 };
 
+/// One counter, found by its labels once and kept by whoever counts often.
+pub type Counter = IntCounter;
+/// One histogram of times, found by its labels once.
+pub type Timer = Histogram;
+
 /// A gauge with labels that takes fractions, such as ages in seconds.
 type GaugeVec = GenericGaugeVec<prometheus::core::AtomicF64>;
 

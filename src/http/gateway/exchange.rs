@@ -20,7 +20,8 @@ use actix_web::{
 
 use crate::{
     http::{
-        middleware::request::{Bare, note},
+        middleware::request::{Bare, ISSUED, note},
+        problem::Problem,
         same_origin, session_cookie,
         state::AppState,
     },
@@ -34,15 +35,36 @@ const X_UPSTREAM_COOKIE: HeaderName = HeaderName::from_static("x-upstream-cookie
 /// The method of the request that a gateway asks about.
 const X_FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 
+/// What stands before an access token (RFC 6750 §2.1).
+const SCHEME: &str = "Bearer ";
+
 /// `/exchange`: a token for the default audience.
 pub async fn default_audience(request: HttpRequest, state: Data<AppState>) -> HttpResponse {
     exchange(&request, &state, None).await
 }
 
 /// `/exchange/{audience}`: a token for the audience whose name is the path's last segment, byte for byte.
-pub async fn named_audience(request: HttpRequest, state: Data<AppState>) -> HttpResponse {
+///
+/// # Errors
+/// [`Problem::NotFound`] where the path has other than one segment below `/exchange`.
+pub async fn named_audience(request: HttpRequest, state: Data<AppState>) -> Result<HttpResponse, Problem> {
+    one_segment(request.match_info().unprocessed()).ok_or(Problem::NotFound)?;
     let audience = request.uri().path().rsplit('/').next().unwrap_or_default();
-    exchange(&request, &state, Some(audience)).await
+    Ok(exchange(&request, &state, Some(audience)).await)
+}
+
+/// The one segment that a path below `/exchange` may have.
+fn one_segment(below: &str) -> Option<&str> {
+    below.strip_prefix('/').filter(|segment| !segment.is_empty() && !segment.contains('/'))
+}
+
+/// The pattern of a path that is one of these routes.
+#[must_use]
+pub fn route_at(path: &str) -> Option<&'static str> {
+    match path.strip_prefix("/exchange")? {
+        "" => Some("/exchange"),
+        below => one_segment(below).map(|_| "/exchange/{audience}"),
+    }
 }
 
 /// Whether a path is one of these routes, for layers that answer before them.
@@ -67,7 +89,7 @@ async fn exchange(request: &HttpRequest, state: &AppState, audience: Option<&str
         Ok(exchanged) => {
             note(request, |log| {
                 log.session_id = Some(exchanged.session_id);
-                log.outcome = Some("issued");
+                log.outcome = Some(ISSUED);
             });
             issued(request, state, &exchanged).unwrap_or_else(|| bare(StatusCode::SERVICE_UNAVAILABLE))
         }
@@ -92,7 +114,12 @@ fn is_write(headers: &HeaderMap) -> bool {
 
 /// The answer that carries the token; nothing if a header could not be written, which their alphabets exclude.
 fn issued(request: &HttpRequest, state: &AppState, exchanged: &Exchanged) -> Option<HttpResponse> {
-    let authorization = HeaderValue::from_str(&format!("Bearer {}", exchanged.token.expose())).ok()?;
+    // Of the right size from the start, so that the header takes the text over as it is.
+    let token = exchanged.token.expose();
+    let mut authorization = String::with_capacity(SCHEME.len() + token.len());
+    authorization.push_str(SCHEME);
+    authorization.push_str(token);
+    let authorization = HeaderValue::try_from(authorization).ok()?;
     let cookies = session_cookie::without_session(request.headers(), &state.cookie.name);
     let mut response = bare(StatusCode::OK);
     let headers = response.headers_mut();

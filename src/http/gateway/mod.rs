@@ -11,5 +11,6 @@ use actix_web::web;
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::resource("/exchange").to(exchange::default_audience))
-        .service(web::resource("/exchange/{audience}").to(exchange::named_audience));
+        // A prefix, and not `/exchange/{audience}`: the framework would run a regular expression for each request.
+        .service(web::scope("/exchange").default_service(web::to(exchange::named_audience)));
 }

@@ -3,7 +3,7 @@
 //! Logged: method, route pattern, status, problem code, session and client ids. Never: tokens, cookies, digests, bodies, paths
 //! with their values, query strings.
 
-use std::time::Duration;
+use std::{borrow::Cow, cell::RefCell, rc::Rc, time::Duration};
 
 use actix_web::{
     Error, HttpMessage as _, HttpRequest,
@@ -21,20 +21,27 @@ use crate::{
     domain::{return_to::ReturnTo, session::SessionId},
     http::{
         client_address::{client_address, is_trusted},
+        gateway,
         pages::{Rendered, wants_page},
         problem::Problem,
         public::login::login_link,
         request_id::{RequestId, TraceContext},
         state::AppState,
     },
-    telemetry::metrics::seconds,
+    telemetry::metrics::{Counter, Timer, seconds},
 };
 
 /// The listener whose clients are people.
 pub const PUBLIC: &str = "public";
+/// The listener whose clients are proxies and services.
+pub const GATEWAY: &str = "gateway";
 
 /// Carries the request's name to the client and to proxies.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The outcome of an exchange that gave a token. There is one for every request to every service, so they are counted, and told
+/// one by one only where `debug` is asked for.
+pub const ISSUED: &str = "issued";
 
 /// What handlers add to the request's log line. Kept in the request's extensions.
 #[derive(Debug, Clone, Default)]
@@ -65,16 +72,67 @@ pub fn note(request: &HttpRequest, add: impl FnOnce(&mut LogNote)) {
     extensions.insert(log);
 }
 
+/// What one worker of one listener observes its requests with.
+#[derive(Debug)]
+pub struct Observer {
+    state: AppState,
+    listener: &'static str,
+    /// The counters of answers that were seen before: finding one by its labels costs more than counting.
+    known: RefCell<Vec<(Answered, Counter, Timer)>>,
+}
+
+/// What answers are counted by; closed sets all three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Answered {
+    route: &'static str,
+    method: &'static str,
+    status: StatusCode,
+}
+
+impl Observer {
+    /// Observes the requests of a listener.
+    #[must_use]
+    pub fn new(state: AppState, listener: &'static str) -> Self {
+        Self { state, listener, known: RefCell::default() }
+    }
+
+    #[expect(clippy::ptr_arg, reason = "only routes that live as long as the program are remembered")]
+    fn count(&self, route: &Cow<'static, str>, method: &'static str, status: StatusCode, took: Duration) {
+        let Cow::Borrowed(route) = *route else {
+            let (counter, timer) = self.find(route, method, status);
+            counter.inc();
+            timer.observe(seconds(took));
+            return;
+        };
+        let answered = Answered { route, method, status };
+        let mut known = self.known.borrow_mut();
+        let place = known.iter().position(|(other, ..)| *other == answered).unwrap_or_else(|| {
+            let (counter, timer) = self.find(route, method, status);
+            known.push((answered, counter, timer));
+            known.len() - 1
+        });
+        let (_, counter, timer) = &known[place];
+        counter.inc();
+        timer.observe(seconds(took));
+    }
+
+    fn find(&self, route: &str, method: &'static str, status: StatusCode) -> (Counter, Timer) {
+        let metrics = &self.state.metrics;
+        let counter = metrics.http_requests_total.with_label_values(&[self.listener, route, method, status.as_str()]);
+        (counter, metrics.http_request_duration_seconds.with_label_values(&[self.listener, route]))
+    }
+}
+
 /// Wraps every request of one listener.
 ///
 /// # Errors
 /// Only what the framework itself fails with; refusals are responses.
 pub async fn observe(
-    state: AppState,
-    listener: &'static str,
+    observer: Rc<Observer>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let (state, listener) = (&observer.state, observer.listener);
     let began = state.clock.monotonic();
     let peer = request.head().peer_addr.map_or(std::net::Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
     let trusted = is_trusted(peer, &state.trusted_proxies);
@@ -90,13 +148,14 @@ pub async fn observe(
     );
     let method = label_of(request.method().as_str());
     let response = next.call(request).instrument(span).await?;
-    let mut response = with_problem(response.map_into_boxed_body(), &state, listener, &id);
+    let mut response = with_problem(response.map_into_boxed_body(), state, listener, &id);
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     let took = state.clock.monotonic().saturating_sub(began);
-    count(&state, listener, method, &response, took);
-    log(listener, method, &response, &id, &trace, address, took);
+    let route = route_of(listener, response.request());
+    observer.count(&route, method, response.status(), took);
+    log(listener, &route, method, &response, &id, &trace, address, took);
     Ok(response)
 }
 
@@ -142,22 +201,19 @@ fn sign_in_link(request: &HttpRequest, origin: &str) -> String {
     login_link(&back)
 }
 
-fn count(
-    state: &AppState,
-    listener: &'static str,
-    method: &'static str,
-    response: &ServiceResponse<BoxBody>,
-    took: Duration,
-) {
-    let pattern = response.request().match_pattern();
-    let route = pattern.as_deref().unwrap_or("unmatched");
-    let status = response.status();
-    state.metrics.http_requests_total.with_label_values(&[listener, route, method, status.as_str()]).inc();
-    state.metrics.http_request_duration_seconds.with_label_values(&[listener, route]).observe(seconds(took));
+/// The pattern of the request's path. Exchanges are told apart by hand: the framework would search all patterns again.
+fn route_of(listener: &'static str, request: &HttpRequest) -> Cow<'static, str> {
+    let exchange = if listener == GATEWAY { gateway::exchange::route_at(request.uri().path()) } else { None };
+    match exchange {
+        Some(route) => Cow::Borrowed(route),
+        None => request.match_pattern().map_or(Cow::Borrowed("unmatched"), Cow::Owned),
+    }
 }
 
+#[expect(clippy::too_many_arguments, reason = "everything that a line says")]
 fn log(
     listener: &'static str,
+    route: &str,
     method: &'static str,
     response: &ServiceResponse<BoxBody>,
     id: &RequestId,
@@ -165,8 +221,6 @@ fn log(
     address: std::net::IpAddr,
     took: Duration,
 ) {
-    let pattern = response.request().match_pattern();
-    let route = pattern.as_deref().unwrap_or("unmatched");
     let status = response.status();
     let problem = response.response().extensions().get::<Problem>().map(Problem::code);
     let note = response.request().extensions().get::<LogNote>().cloned().unwrap_or_default();
@@ -196,6 +250,8 @@ fn log(
         line!(error);
     } else if status.is_server_error() {
         line!(warn);
+    } else if note.outcome == Some(ISSUED) {
+        line!(debug);
     } else {
         line!(info);
     }
