@@ -9,7 +9,7 @@ use std::{
     hash::{BuildHasher as _, Hash},
     mem,
     sync::{
-        PoisonError, RwLock,
+        Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -51,13 +51,14 @@ pub struct Freshness {
     lease: Duration,
     /// How long a reading may be used at all.
     max_age: Duration,
+    max_marks: u64,
     /// Monotonic nanoseconds.
     trusted_until: AtomicU64,
     generation: AtomicU64,
     everyone: AtomicU64,
     marks: AtomicU64,
-    /// Monotonic nanoseconds at which the marks were last aged.
-    aged_at: AtomicU64,
+    /// When the marks were last aged, in monotonic nanoseconds. Held by whoever marks.
+    aged_at: Mutex<u64>,
     hasher: RandomState,
     shards: Vec<RwLock<Marks>>,
 }
@@ -76,14 +77,21 @@ impl Freshness {
         Self {
             lease,
             max_age,
+            max_marks: MAX_MARKS,
             trusted_until: AtomicU64::new(0),
             generation: AtomicU64::new(1),
             everyone: AtomicU64::new(0),
             marks: AtomicU64::new(0),
-            aged_at: AtomicU64::new(0),
+            aged_at: Mutex::new(0),
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
         }
+    }
+
+    /// The same, with at most so many marks.
+    #[must_use]
+    pub fn with_max_marks(self, max_marks: u64) -> Self {
+        Self { max_marks, ..self }
     }
 
     /// Whether readings may be trusted at `monotonic` at all.
@@ -131,13 +139,16 @@ impl Freshness {
     }
 
     /// Marks whom a change concerns. From the return on, no reading that began before this call is trusted for them.
+    ///
     pub fn mark(&self, concerned: &Concerned, monotonic: Duration) {
+        // One after the other, so that what is given up for a mark that concerns everyone is never later than that mark.
+        let mut aged_at = self.aged_at.lock().unwrap_or_else(PoisonError::into_inner);
         // A reading that notes this generation or a later one begins after the change was seen here, so it sees it too.
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
-        self.age(monotonic);
+        self.age_since(&mut aged_at, monotonic);
         match concerned {
             Concerned::Everyone => drop(self.everyone.fetch_max(generation, Ordering::AcqRel)),
-            _ if self.marks.load(Ordering::Acquire) >= MAX_MARKS => {
+            _ if self.marks.load(Ordering::Acquire) >= self.max_marks => {
                 self.everyone.fetch_max(generation, Ordering::AcqRel);
                 self.forget_marks();
             }
@@ -153,13 +164,15 @@ impl Freshness {
 
     /// Forgets marks that are older than any reading in use.
     pub fn age(&self, monotonic: Duration) {
+        self.age_since(&mut self.aged_at.lock().unwrap_or_else(PoisonError::into_inner), monotonic);
+    }
+
+    fn age_since(&self, aged_at: &mut u64, monotonic: Duration) {
         let now = nanoseconds(monotonic);
-        let aged_at = self.aged_at.load(Ordering::Acquire);
-        if now.saturating_sub(aged_at) < nanoseconds(self.max_age)
-            || self.aged_at.compare_exchange(aged_at, now, Ordering::AcqRel, Ordering::Acquire).is_err()
-        {
+        if now.saturating_sub(*aged_at) < nanoseconds(self.max_age) {
             return;
         }
+        *aged_at = now;
         // What is young now was marked since the last ageing; it stays for a whole age more.
         for shard in &self.shards {
             let mut marks = shard.write().unwrap_or_else(PoisonError::into_inner);
@@ -194,8 +207,8 @@ impl Freshness {
     fn mark_of(&self, key: impl Hash) -> u64 {
         let hash = self.hasher.hash_one(key);
         let marks = self.shard(hash).read().unwrap_or_else(PoisonError::into_inner);
-        // Not always the young one: a mark that was counted earlier may be set later.
-        marks.young.get(&hash).max(marks.old.get(&hash)).copied().unwrap_or(0)
+        let young = marks.young.get(&hash).or_else(|| marks.old.get(&hash));
+        young.copied().unwrap_or(0)
     }
 
     fn shard(&self, hash: u64) -> &RwLock<Marks> {

@@ -1,0 +1,373 @@
+//! The revocation protocol as a model: two replicas, one primary, one session, and time in ticks.
+
+use stateright::{Model, Property};
+
+use crate::{
+    database::{Database, Row, Transaction},
+    replica::{Exchange, Poll, Reading, Replica, Source},
+};
+
+/// The replica that serves the revoke.
+pub(crate) const SERVING: usize = 0;
+/// The replica that only follows the log.
+pub(crate) const FOLLOWING: usize = 1;
+
+pub(crate) const NOTHING_LATE: &str = "no token later than the bound after the acknowledgement";
+pub(crate) const NOTHING_HERE: &str = "no token from the serving replica after the acknowledgement";
+pub(crate) const FROM_MEMORY: &str = "a live session is exchanged from memory";
+pub(crate) const JOINED: &str = "a reading that had begun before serves an exchange";
+pub(crate) const FROM_THE_PRIMARY: &str = "a live session is exchanged by a reading of its own";
+pub(crate) const ACKNOWLEDGED: &str = "the revocation is acknowledged";
+pub(crate) const WITHIN_THE_BOUND: &str =
+    "the other replica hands out a token within the bound after the acknowledgement";
+
+/// A way to build the protocol wrongly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Variant {
+    /// Marks only evict: a reading that began before them is put into the cache and believed.
+    NoFillGuard,
+    /// The generation is noted after the reading instead of before.
+    NotedAfterReading,
+    /// The next poll begins after the highest id that was seen, not at the oldest transaction that was running.
+    SerialCursor,
+    /// The lease is counted from when the answer was there.
+    LeaseFromTheEnd,
+    /// The lease is renewed first, and then whom it concerns is marked.
+    MarkAfterRenewal,
+    /// The first poll believes what was read before it.
+    FirstPollMarksNobody,
+    /// What is read after a crash of the server is compared with a cursor from before it.
+    CursorOutlivesCrash,
+    /// Marks are forgotten at the first ageing, not at the second.
+    AgedTooEarly,
+    /// A reading that was joined is believed without a lease.
+    JoinedWithoutLease,
+    /// Whether the session has been marked is not asked again before the token is handed out.
+    NoLastLook,
+    /// A token is handed out again without asking whether its session is still believed.
+    TokenUnchecked,
+    /// The revoke is answered as soon as it has committed.
+    AnsweredBeforeCatchUp,
+    /// A poll that had begun before the call is enough for `catch_up`.
+    EarlierPollIsEnough,
+    /// A `catch_up` that fails lets the lease lapse, and marks nobody.
+    CatchUpOnlyDistrusts,
+}
+
+/// What a replica does in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Absent,
+    Polls,
+    PollsAndExchanges,
+}
+
+/// What is checked: lengths in ticks, and which parts take part.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) lease: u8,
+    pub(crate) timeout: u8,
+    /// How long a reading may be used; without it longer than the run.
+    pub(crate) max_age: Option<u8>,
+    /// How many ticks the run has.
+    pub(crate) ticks: u8,
+    pub(crate) roles: [Role; 2],
+    /// Whether a second transaction writes to the log.
+    pub(crate) other_writer: bool,
+    /// Whether polls and readings fail, clients leave before they are answered, and the cache lets go of what it keeps.
+    pub(crate) losses: bool,
+    /// Whether the primary may crash, once.
+    pub(crate) crash: bool,
+    pub(crate) variant: Option<Variant>,
+}
+
+impl Rules {
+    pub(crate) fn is(&self, variant: Variant) -> bool {
+        self.variant == Some(variant)
+    }
+
+    /// `SessionRules::revocation_bound`
+    fn bound(&self) -> u8 {
+        self.lease.max(self.timeout)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Revoke {
+    Requested,
+    /// Committed; `RevocationFollower::catch_up` is under way.
+    CatchingUp,
+    Acknowledged {
+        at: u8,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Fault {
+    Late,
+    OnTheServingReplica,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct State {
+    now: u8,
+    database: Database,
+    crashed: bool,
+    revoke: Revoke,
+    replicas: [Replica; 2],
+    fault: Option<Fault>,
+    /// What the last step handed out.
+    handed_out: Option<Source>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Action {
+    Tick,
+    Begin(Row),
+    Commit(Row),
+    RollBack(Row),
+    Crash,
+    PollBegins(usize),
+    PollIsAnswered(usize),
+    PollFails(usize),
+    PollAppliesHalf(usize),
+    PollEnds(usize),
+    ExchangeBegins(usize),
+    ExchangeEnds(usize),
+    ClientLeaves(usize),
+    ReadingBegins(usize),
+    ReadingIsAnswered(usize),
+    ReadingFails(usize),
+    ReadingEnds(usize),
+    Evict(usize),
+}
+
+impl Action {
+    fn is_a_loss(self) -> bool {
+        matches!(self, Self::PollFails(_) | Self::ReadingFails(_) | Self::ClientLeaves(_) | Self::Evict(_))
+    }
+}
+
+impl State {
+    /// `Sessions::revoke`: the transaction has committed.
+    fn catch_up(&mut self, rules: &Rules) {
+        let serving = &mut self.replicas[SERVING];
+        self.revoke = Revoke::CatchingUp;
+        if rules.is(Variant::AnsweredBeforeCatchUp) {
+            self.acknowledge();
+        } else if !serving.follows {
+            serving.mark_everyone(self.now, rules);
+            self.acknowledge();
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        self.revoke = Revoke::Acknowledged { at: self.now };
+    }
+
+    fn caught_up(&mut self, replica: usize, after_call: bool, rules: &Rules) {
+        let enough = after_call || rules.is(Variant::EarlierPollIsEnough);
+        if replica == SERVING && enough && self.revoke == Revoke::CatchingUp {
+            self.acknowledge();
+        }
+    }
+
+    fn poll_fails(&mut self, place: usize, rules: &Rules) {
+        let replica = &mut self.replicas[place];
+        let after_call = matches!(replica.poll, Poll::Asked { after_call: true, .. });
+        replica.poll_fails();
+        if place == SERVING && after_call && self.revoke == Revoke::CatchingUp {
+            if rules.is(Variant::CatchUpOnlyDistrusts) {
+                replica.trusted_until = 0;
+            } else {
+                replica.mark_everyone(self.now, rules);
+            }
+            self.acknowledge();
+        }
+    }
+
+    fn hand_out(&mut self, replica: usize, token: Option<Source>, rules: &Rules) {
+        self.handed_out = token;
+        let (Some(_), Revoke::Acknowledged { at }) = (token, self.revoke) else { return };
+        if replica == SERVING {
+            self.fault = Some(Fault::OnTheServingReplica);
+        } else if self.now - at > rules.bound() {
+            self.fault = Some(Fault::Late);
+        }
+    }
+
+    fn crash(&mut self, rules: &Rules) {
+        self.crashed = true;
+        self.database.crash();
+        // The revoke that was under way has failed; it is asked for once more.
+        if self.database.watched == Transaction::RolledBack {
+            self.database.watched = Transaction::Absent;
+        }
+        for place in [SERVING, FOLLOWING] {
+            let replica = &mut self.replicas[place];
+            // Answers that are on their way may still arrive; everything else is cut.
+            replica.connected = false;
+            if matches!(replica.reading, Reading::Noted { .. }) {
+                replica.reading_fails();
+            }
+            if matches!(replica.poll, Poll::Asked { .. }) {
+                self.poll_fails(place, rules);
+            }
+        }
+    }
+
+    fn writer_actions(&self, rules: &Rules, actions: &mut Vec<Action>) {
+        let rows = [(Row::Watched, self.database.watched, true), (Row::Other, self.database.other, rules.other_writer)];
+        for (row, transaction, takes_part) in rows {
+            match transaction {
+                Transaction::Absent if takes_part => actions.push(Action::Begin(row)),
+                Transaction::Running(_) => {
+                    actions.push(Action::Commit(row));
+                    if row == Row::Other {
+                        actions.push(Action::RollBack(row));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if rules.crash && !self.crashed {
+            actions.push(Action::Crash);
+        }
+    }
+
+    fn replica_actions(&self, place: usize, rules: &Rules, actions: &mut Vec<Action>) {
+        let role = rules.roles[place];
+        if role == Role::Absent {
+            return;
+        }
+        let replica = &self.replicas[place];
+        match replica.poll {
+            Poll::None => actions.push(Action::PollBegins(place)),
+            Poll::Asked { .. } => actions.extend([Action::PollIsAnswered(place), Action::PollFails(place)]),
+            // An answer that never arrives is as if it had never been made.
+            Poll::Answered { .. } => actions.push(Action::PollAppliesHalf(place)),
+            Poll::Half { .. } => actions.push(Action::PollEnds(place)),
+        }
+        if role == Role::Polls {
+            return;
+        }
+        match replica.reading {
+            Reading::None if matches!(replica.exchange, Exchange::Wanting { .. }) => {
+                actions.push(Action::ReadingBegins(place));
+            }
+            Reading::None => {}
+            Reading::Noted { .. } => actions.extend([Action::ReadingIsAnswered(place), Action::ReadingFails(place)]),
+            Reading::Found { .. } => actions.push(Action::ReadingEnds(place)),
+        }
+        match replica.exchange {
+            Exchange::Idle => actions.push(Action::ExchangeBegins(place)),
+            Exchange::Decided { .. } => actions.push(Action::ExchangeEnds(place)),
+            Exchange::Wanting { .. } | Exchange::Waiting { .. } => actions.push(Action::ClientLeaves(place)),
+        }
+        if replica.kept.is_some() {
+            actions.push(Action::Evict(place));
+        }
+    }
+}
+
+impl Model for Rules {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State {
+            now: 0,
+            database: Database::empty(),
+            crashed: false,
+            revoke: Revoke::Requested,
+            replicas: [Replica::started(), Replica::started()],
+            fault: None,
+            handed_out: None,
+        }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        if state.fault.is_some() {
+            return;
+        }
+        if state.now < self.ticks {
+            actions.push(Action::Tick);
+        }
+        state.writer_actions(self, actions);
+        for place in [SERVING, FOLLOWING] {
+            state.replica_actions(place, self, actions);
+        }
+        if !self.losses {
+            actions.retain(|action| !action.is_a_loss());
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        let mut state = State { handed_out: None, ..last.clone() };
+        let now = state.now;
+        let alive = !matches!(state.database.watched, Transaction::Committed(_));
+        let seen = state.database.snapshot();
+        match action {
+            Action::Tick => {
+                state.now += 1;
+                state.replicas.iter_mut().for_each(|replica| replica.tick(state.now, self));
+            }
+            Action::Begin(row) => state.database.begin(row),
+            Action::Commit(row) => {
+                state.database.commit(row);
+                if row == Row::Watched {
+                    state.catch_up(self);
+                }
+            }
+            Action::RollBack(row) => *state.database.transaction(row) = Transaction::RolledBack,
+            Action::Crash => state.crash(self),
+            Action::PollBegins(place) => {
+                let after_call = place == SERVING && state.revoke == Revoke::CatchingUp;
+                state.replicas[place].poll_begins(now, after_call);
+            }
+            Action::PollIsAnswered(place) => state.replicas[place].poll_is_answered(seen),
+            Action::PollFails(place) => state.poll_fails(place, self),
+            Action::PollAppliesHalf(place) => state.replicas[place].poll_applies_half(now, self),
+            Action::PollEnds(place) => {
+                let after_call = state.replicas[place].poll_ends(now, self);
+                state.caught_up(place, after_call, self);
+            }
+            Action::ExchangeBegins(place) => {
+                let token = state.replicas[place].exchange_begins(now, self);
+                state.hand_out(place, token, self);
+            }
+            Action::ExchangeEnds(place) => {
+                let token = state.replicas[place].exchange_ends(now, self);
+                state.hand_out(place, token, self);
+            }
+            Action::ClientLeaves(place) => state.replicas[place].exchange = Exchange::Idle,
+            Action::ReadingBegins(place) => state.replicas[place].reading_begins(),
+            Action::ReadingIsAnswered(place) => state.replicas[place].reading_is_answered(now, alive, self),
+            Action::ReadingFails(place) => state.replicas[place].reading_fails(),
+            Action::ReadingEnds(place) => state.replicas[place].reading_ends(now, self),
+            Action::Evict(place) => state.replicas[place].kept = None,
+        }
+        state.replicas.iter_mut().for_each(|replica| replica.renumber(self));
+        Some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        fn from(state: &State, source: Source) -> bool {
+            state.handed_out == Some(source)
+        }
+        let mut properties = vec![
+            Property::always(NOTHING_LATE, |_, state: &State| state.fault != Some(Fault::Late)),
+            Property::always(NOTHING_HERE, |_, state: &State| state.fault != Some(Fault::OnTheServingReplica)),
+            Property::sometimes(FROM_MEMORY, |_, state| from(state, Source::Cache)),
+            Property::sometimes(JOINED, |_, state| from(state, Source::Joined)),
+            Property::sometimes(FROM_THE_PRIMARY, |_, state| from(state, Source::Database)),
+            Property::sometimes(ACKNOWLEDGED, |_, state: &State| matches!(state.revoke, Revoke::Acknowledged { .. })),
+        ];
+        if self.roles[FOLLOWING] == Role::PollsAndExchanges {
+            properties.push(Property::sometimes(WITHIN_THE_BOUND, |_, state: &State| {
+                state.handed_out.is_some() && matches!(state.revoke, Revoke::Acknowledged { .. })
+            }));
+        }
+        properties
+    }
+}
