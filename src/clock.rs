@@ -52,6 +52,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// Monotonic time as one number that an atomic can hold: enough for five centuries.
+#[must_use]
+pub fn nanoseconds(monotonic: Duration) -> u64 {
+    u64::try_from(monotonic.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Time since the machine was started, its sleep included (`CLOCK_BOOTTIME`, clock_gettime(2)).
 #[cfg(target_os = "linux")]
 #[expect(clippy::disallowed_methods, reason = "this is the room that reads the clock")]

@@ -1,8 +1,9 @@
 -- The revocation log: which sessions were ended or changed, for replicas that keep sessions in memory.
 CREATE TABLE revocation_log (
-    xid        xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    xid        xid8        NOT NULL DEFAULT pg_current_xact_id(),
     session_id uuid,
     subject    text,
+    logged_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT revocation_log_names_at_most_one CHECK (session_id IS NULL OR subject IS NULL)
 );
 -- Replicas read from a transaction id on, never by a sequence: numbers of a sequence become visible out of order.
@@ -12,6 +13,7 @@ COMMENT ON TABLE revocation_log IS 'Append-only. A row with neither a session no
 COMMENT ON COLUMN revocation_log.xid IS 'The transaction that made the change; readers compare it with the oldest transaction that was still running when they last read.';
 COMMENT ON COLUMN revocation_log.session_id IS 'The session that was ended or changed; null where the row concerns more than one.';
 COMMENT ON COLUMN revocation_log.subject IS 'The subject whose sessions were ended or whose state was changed; null where the row concerns one session or everyone.';
+COMMENT ON COLUMN revocation_log.logged_at IS 'When the row was written, by the database''s clock; for the measured time of propagation alone, nothing is decided by it.';
 
 -- Triggers and not the statements themselves write the log: so a change is noticed whoever makes it, an older version of the
 -- program or a person with psql included. Last-seen times fire none of them. The notification only wakes readers up early.
@@ -56,3 +58,5 @@ CREATE TRIGGER subject_states_truncated
     AFTER TRUNCATE ON subject_state FOR EACH STATEMENT EXECUTE FUNCTION log_change_for_everyone();
 CREATE TRIGGER global_state_changed
     AFTER INSERT OR UPDATE OR DELETE ON global_state FOR EACH ROW EXECUTE FUNCTION log_change_for_everyone();
+CREATE TRIGGER global_state_truncated
+    AFTER TRUNCATE ON global_state FOR EACH STATEMENT EXECUTE FUNCTION log_change_for_everyone();

@@ -1,4 +1,5 @@
-//! The work that goes on beside requests: keys are watched, last-seen times are written, old counts are swept, events are posted.
+//! The work that goes on beside requests: the revocation log is followed, keys are watched, last-seen times are written, old rows
+//! are swept, sessions are counted, events are posted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +11,6 @@ use tokio::{
 
 use super::services::Services;
 use crate::{
-    service::revocation_follower::RevocationFollower,
     storage::error::StorageError,
     telemetry::{error_chain::ErrorChain, metrics::Metrics},
 };
@@ -24,7 +24,9 @@ const WEBHOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a task that panicked rests before it is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 /// How often old rows of the revocation log are deleted.
-const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
+const LOG_SWEEP_INTERVAL: Duration = Duration::from_mins(1);
+/// How often live sessions are counted at the most.
+const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The running tasks.
 #[derive(Debug)]
@@ -39,65 +41,56 @@ impl Background {
     #[must_use]
     pub fn start(services: &Services, poll_interval: Duration, follow_interval: Duration) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let keys = Arc::clone(&services.keys);
-        let activity = Arc::clone(&services.activity);
-        let accounts = Arc::clone(&services.accounts);
-        let flush_interval = activity.flush_interval();
+        let mut starting = Starting { stopped, metrics: services.metrics.clone(), tasks: Vec::new() };
+        let follower = Arc::clone(&services.follower);
+        starting.every_or_woken("revocation_log", follow_interval, follower.woken(), move || {
+            let follower = Arc::clone(&follower);
+            async move { follower.poll().await }
+        });
+        let follower = Arc::clone(&services.follower);
+        starting.every("revocation_log_sweep", LOG_SWEEP_INTERVAL, move || {
+            let follower = Arc::clone(&follower);
+            async move { follower.sweep().await.map(drop) }
+        });
         let (database, clock, metrics) =
             (services.database.clone(), Arc::clone(&services.clock), services.metrics.clone());
-        let follower = Arc::clone(&services.follower);
-        let sweeper = Arc::clone(&services.follower);
-        let never = Arc::new(Notify::new());
-        let mut tasks = vec![
-            follow(follower, follow_interval, stopped.clone(), services.metrics.clone()),
-            every(
-                "revocation_log_sweep",
-                SWEEP_INTERVAL,
-                never.clone(),
-                stopped.clone(),
-                services.metrics.clone(),
-                move || {
-                    let sweeper = Arc::clone(&sweeper);
-                    async move { sweeper.sweep().await.map(drop) }
-                },
-            ),
-            every("clock_skew", SKEW_INTERVAL, never.clone(), stopped.clone(), services.metrics.clone(), move || {
-                let (database, clock, metrics) = (database.clone(), Arc::clone(&clock), metrics.clone());
-                async move {
-                    let database_time = database.ping().await?;
-                    let skew = (database_time - clock.now()).as_seconds_f64();
-                    metrics.clock_skew_seconds.with_label_values(&["database"]).set(skew);
-                    Ok::<(), StorageError>(())
-                }
-            }),
-            every("signing_keys", poll_interval, never.clone(), stopped.clone(), services.metrics.clone(), move || {
-                let keys = Arc::clone(&keys);
-                async move { keys.step().await }
-            }),
-            every(
-                "login_throttle",
-                LOGIN_THROTTLE_INTERVAL,
-                never.clone(),
-                stopped.clone(),
-                services.metrics.clone(),
-                move || {
-                    let accounts = Arc::clone(&accounts);
-                    async move { accounts.sweep().await }
-                },
-            ),
-            every("activity", flush_interval, never, stopped.clone(), services.metrics.clone(), move || {
-                let activity = Arc::clone(&activity);
-                async move { activity.flush().await }
-            }),
-        ];
+        starting.every("clock_skew", SKEW_INTERVAL, move || {
+            let (database, clock, metrics) = (database.clone(), Arc::clone(&clock), metrics.clone());
+            async move {
+                let database_time = database.ping().await?;
+                let skew = (database_time - clock.now()).as_seconds_f64();
+                metrics.clock_skew_seconds.with_label_values(&["database"]).set(skew);
+                Ok::<(), StorageError>(())
+            }
+        });
+        let keys = Arc::clone(&services.keys);
+        starting.every("signing_keys", poll_interval, move || {
+            let keys = Arc::clone(&keys);
+            async move { keys.step().await }
+        });
+        let accounts = Arc::clone(&services.accounts);
+        starting.every("login_throttle", LOGIN_THROTTLE_INTERVAL, move || {
+            let accounts = Arc::clone(&accounts);
+            async move { accounts.sweep().await }
+        });
+        let count = Arc::clone(&services.session_count);
+        starting.every("session_count", COUNT_INTERVAL, move || {
+            let count = Arc::clone(&count);
+            async move { count.step().await }
+        });
+        let activity = Arc::clone(&services.activity);
+        starting.every("activity", activity.flush_interval(), move || {
+            let activity = Arc::clone(&activity);
+            async move { activity.flush().await }
+        });
         if let Some(webhook) = services.events.webhook() {
             let (webhook, wake) = (Arc::clone(webhook), Arc::clone(webhook.wake()));
-            tasks.push(every("webhook", WEBHOOK_INTERVAL, wake, stopped, services.metrics.clone(), move || {
+            starting.every_or_woken("webhook", WEBHOOK_INTERVAL, wake, move || {
                 let webhook = Arc::clone(&webhook);
                 async move { webhook.step().await }
-            }));
+            });
         }
-        Self { stop, tasks }
+        Self { stop, tasks: starting.tasks }
     }
 
     /// Ends every task after the step it is in.
@@ -110,83 +103,75 @@ impl Background {
     }
 }
 
-/// Reads the revocation log when the database says that there is something new, and at every interval.
-fn follow(
-    follower: Arc<RevocationFollower>,
-    interval: Duration,
-    mut stopped: watch::Receiver<bool>,
+/// What tasks are started with.
+struct Starting {
+    stopped: watch::Receiver<bool>,
     metrics: Metrics,
-) -> JoinHandle<()> {
-    const TASK: &str = "revocation_log";
-    tokio::spawn(async move {
-        let mut failing = false;
-        loop {
-            let result = follower.poll().await;
-            metrics.background_task_up.with_label_values(&[TASK]).set(i64::from(result.is_ok()));
-            match result {
-                Ok(()) if failing => tracing::info!(task = TASK, "background task works again"),
-                Ok(()) => {}
-                Err(ref error) if failing => {
-                    tracing::debug!(task = TASK, error = %ErrorChain(error), "background task fails");
-                }
-                Err(ref error) => {
-                    let error = ErrorChain(error);
-                    tracing::error!(task = TASK, %error, "the revocation log cannot be read: every exchange asks the database");
-                }
-            }
-            failing = result.is_err();
-            tokio::select! {
-                () = follower.woken().notified() => {}
-                () = tokio::time::sleep(interval) => {}
-                _ = stopped.wait_for(|stop| *stop) => break,
-            }
-        }
-    })
+    tasks: Vec<JoinHandle<()>>,
 }
 
-/// Runs `step` at every interval, and when woken, until stopped. A failure is logged once, when it begins and when it ends; a panic ends the step,
-/// not the task.
-fn every<F, W, E>(
+impl Starting {
+    /// Runs `step` now and at every interval until stopped.
+    fn every<F, W, E>(&mut self, task: &'static str, interval: Duration, step: F)
+    where
+        F: Fn() -> W + Send + 'static,
+        W: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error + Send + 'static,
+    {
+        self.every_or_woken(task, interval, Arc::new(Notify::new()), step);
+    }
+
+    /// The same, and whenever it is woken.
+    fn every_or_woken<F, W, E>(&mut self, task: &'static str, interval: Duration, wake: Arc<Notify>, step: F)
+    where
+        F: Fn() -> W + Send + 'static,
+        W: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error + Send + 'static,
+    {
+        let (stopped, metrics) = (self.stopped.clone(), self.metrics.clone());
+        self.tasks.push(tokio::spawn(run(task, interval, wake, stopped, metrics, step)));
+    }
+}
+
+/// A failure is logged once, when it begins and when it ends; a panic ends the step, not the task.
+async fn run<F, W, E>(
     task: &'static str,
     interval: Duration,
     wake: Arc<Notify>,
     mut stopped: watch::Receiver<bool>,
     metrics: Metrics,
     step: F,
-) -> JoinHandle<()>
-where
-    F: Fn() -> W + Send + 'static,
+) where
+    F: Fn() -> W,
     W: Future<Output = Result<(), E>> + Send + 'static,
     E: std::error::Error + Send + 'static,
 {
-    tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut failing = false;
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = wake.notified() => {}
-                _ = stopped.wait_for(|stop| *stop) => break,
-            }
-            let result = tokio::spawn(step()).await;
-            let up = matches!(result, Ok(Ok(())));
-            metrics.background_task_up.with_label_values(&[task]).set(i64::from(up));
-            match result {
-                Ok(Ok(())) if failing => tracing::info!(task, "background task works again"),
-                Ok(Ok(())) => {}
-                Ok(Err(error)) if failing => {
-                    tracing::debug!(task, error = %ErrorChain(&error), "background task fails");
-                }
-                Ok(Err(error)) => {
-                    tracing::error!(task, error = %ErrorChain(&error), "background task fails; it is tried again");
-                }
-                Err(_) => {
-                    tracing::error!(task, "background task panicked; it is started again");
-                    tokio::time::sleep(RESTART_PAUSE).await;
-                }
-            }
-            failing = !up;
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = wake.notified() => {}
+            _ = stopped.wait_for(|stop| *stop) => break,
         }
-    })
+        let result = tokio::spawn(step()).await;
+        let up = matches!(result, Ok(Ok(())));
+        metrics.background_task_up.with_label_values(&[task]).set(i64::from(up));
+        match result {
+            Ok(Ok(())) if failing => tracing::info!(task, "background task works again"),
+            Ok(Ok(())) => {}
+            Ok(Err(error)) if failing => {
+                tracing::debug!(task, error = %ErrorChain(&error), "background task fails");
+            }
+            Ok(Err(error)) => {
+                tracing::error!(task, error = %ErrorChain(&error), "background task fails; it is tried again");
+            }
+            Err(_) => {
+                tracing::error!(task, "background task panicked; it is started again");
+                tokio::time::sleep(RESTART_PAUSE).await;
+            }
+        }
+        failing = !up;
+    }
 }

@@ -24,6 +24,7 @@ use crate::{
         live_sessions::LiveSessions,
         revocation_follower::RevocationFollower,
         session_cache::SessionCache,
+        session_count::SessionCount,
         session_loader::SessionLoader,
         sessions::Sessions,
         token_cache::TokenCache,
@@ -132,6 +133,8 @@ pub struct Services {
     pub follower: Arc<RevocationFollower>,
     /// The sessions that are kept in memory.
     pub live: Arc<LiveSessions>,
+    /// How many sessions are live.
+    pub session_count: Arc<SessionCount>,
     /// The signing keys.
     pub keys: Arc<Keys>,
     /// The service credentials.
@@ -189,6 +192,7 @@ impl Services {
             Arc::clone(&clock),
             tokio::runtime::Handle::current(),
         ));
+        let session_count = Arc::new(SessionCount::new(store.clone(), idle, Arc::clone(&clock), metrics.clone()));
         let rules = parts::session_rules(config);
         let webhook = parts::webhook(config, &database, &clock, &metrics)?;
         let events = Arc::new(Events::new(webhook));
@@ -254,6 +258,7 @@ impl Services {
             sessions,
             follower,
             live,
+            session_count,
             keys,
             clients,
             accounts,

@@ -1,4 +1,4 @@
-//! How an instant is written for people and programs.
+//! How an instant is written: as text for people and programs, as one number for memory.
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -6,4 +6,16 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 #[must_use]
 pub fn rfc3339(instant: OffsetDateTime) -> String {
     instant.format(&Rfc3339).unwrap_or_default()
+}
+
+/// An instant as microseconds since 1970, the precision of our clock and of Postgres.
+#[must_use]
+pub fn unix_microseconds(instant: OffsetDateTime) -> i64 {
+    i64::try_from(instant.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX)
+}
+
+/// The instant that [`unix_microseconds`] was taken of; nothing outside of the years that an instant can have.
+#[must_use]
+pub fn from_unix_microseconds(microseconds: i64) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(microseconds) * 1_000).ok()
 }

@@ -139,6 +139,14 @@ pub struct IdleRule {
     pub granularity: Duration,
 }
 
+impl IdleRule {
+    /// The last use of a session that is idle at `now`, by what is stored: only a later one keeps it alive.
+    #[must_use]
+    pub fn idle_since(self, now: OffsetDateTime) -> OffsetDateTime {
+        now - self.timeout - self.granularity
+    }
+}
+
 impl Session {
     /// The one rule for whether this session is alive at `now`, used on every path.
     ///
@@ -162,7 +170,7 @@ impl Session {
             SessionStatus::SubjectDisabled
         } else if now >= self.expires_at {
             SessionStatus::Expired
-        } else if now >= last_seen_at + idle.timeout + idle.granularity {
+        } else if last_seen_at <= idle.idle_since(now) {
             SessionStatus::Idle
         } else if self.reauthenticate_since.is_some_and(|since| self.auth_time <= since) {
             SessionStatus::ReauthenticationNeeded

@@ -127,7 +127,7 @@ problems! {
     Problem::UnknownSession => 404, "unknown-session", "No session has this id",
         "Check the id; sessions are deleted some time after they have ended.";
     Problem::SubjectDisabled => 409, "subject-disabled", "The subject is disabled",
-        "Enable the subject before starting a session for it.";
+        "Enable it first: `ephemint users enable NAME` where it has a password account.";
     Problem::CrossSite => 403, "cross-site-request", "The request came from another site",
         "Send the request from a page of the configured origin (the setting public.origin).";
     Problem::CsrfToken => 403, "csrf-token", "The form's token is missing or does not fit",

@@ -1,11 +1,13 @@
 //! How a revocation is asked for and answered, on every listener alike.
 
-use std::collections::BTreeMap;
-
 use actix_web::HttpResponse;
 use serde_json::json;
 
-use super::{extract::fields::invalid, problem::Problem, state::AppState};
+use super::{
+    extract::{fields::invalid, query::Query},
+    problem::Problem,
+    state::AppState,
+};
 use crate::{domain::instant::rfc3339, service::sessions::Revoked};
 
 /// How many sessions have ended, and from when no replica mints for them; only then where `wait` asks for that.
@@ -20,8 +22,8 @@ pub(super) async fn answer_revoked(state: &AppState, revoked: Revoked, wait: boo
 ///
 /// # Errors
 /// [`Problem::InvalidField`] for any other value.
-pub(super) fn wait_for_all(query: &mut BTreeMap<String, String>) -> Result<bool, Problem> {
-    match query.remove("wait").as_deref() {
+pub(super) fn wait_for_all(query: &mut Query) -> Result<bool, Problem> {
+    match query.take("wait").as_deref() {
         None => Ok(false),
         Some("all") => Ok(true),
         Some(_) => Err(invalid("wait", "all")),

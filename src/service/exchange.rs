@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 pub use self::error::{ExchangeError, StepUp};
 use super::{
     key_ring::KeyRing,
-    live_sessions::{LiveError, LiveSessions, Source},
+    live_sessions::{Live, LiveError, LiveSessions, Source},
     session_cache::CachedSession,
     sessions::{AuthenticateError, RefusalReason},
     token_cache::{ReusableToken, TokenCache, TokenFor},
@@ -24,6 +24,7 @@ use crate::{
         access_token::AccessTokenClaims,
         audience::{Algorithm, AudienceName, AudiencePolicy, Consistency, CrossSiteWrites},
         cookie_header::Presented,
+        instant::unix_microseconds,
         session::{Session, SessionId},
     },
     random,
@@ -46,6 +47,8 @@ pub struct Exchanged {
     pub token: Arc<AccessToken>,
     /// The session it stands for.
     pub session_id: SessionId,
+    /// Whether it has been handed out before.
+    pub reused: bool,
 }
 
 /// What tokens say about where they come from.
@@ -129,29 +132,53 @@ impl Exchange {
         self.metrics.exchanges_in_flight.inc();
         let in_flight = scopeguard(|| self.metrics.exchanges_in_flight.dec());
         let mut source = None;
-        let decision = self.decide(presented, audience, cross_site_write, &mut source);
-        let mut result = tokio::time::timeout(self.timeout, decision).await.unwrap_or(Err(ExchangeError::TimedOut));
+        let mut afresh = false;
+        let (result, took) = loop {
+            let left = self.timeout.saturating_sub(self.clock.monotonic().saturating_sub(began));
+            let decision = self.decide(presented, audience, cross_site_write, afresh, &mut source);
+            let decided = tokio::time::timeout(left, decision).await.unwrap_or(Err(ExchangeError::TimedOut));
+            let now = self.clock.monotonic();
+            let took = now.saturating_sub(began);
+            // The process may have been paused in between, or the session ended: what was true then is nothing to answer with now.
+            match decided {
+                Ok((exchanged, live)) if took <= self.timeout && self.sessions.stands(&live, now) => {
+                    break (Ok(exchanged), took);
+                }
+                Ok(_) if afresh || took > self.timeout => break (Err(ExchangeError::TimedOut), took),
+                // A reading that begins now will tell.
+                Ok(_) => (afresh, source) = (true, None),
+                Err(error) => break (Err(error), took),
+            }
+        };
         drop(in_flight);
-        let took = self.clock.monotonic().saturating_sub(began);
-        // The process may have been paused in between: what was true then is nothing to answer with now.
-        let from_memory = matches!(source, Some(SESSION_CACHE | TOKEN_CACHE));
-        if result.is_ok() && (took > self.timeout || (from_memory && !self.sessions.may_use_memory())) {
-            result = Err(ExchangeError::TimedOut);
-        }
         self.count(audience, source, &result, took);
         result
     }
 
+    /// Brings the figures about memory up to date, for a scrape.
+    pub fn measure_memory(&self) {
+        for (cache, entries) in [("sessions", self.sessions.kept()), ("tokens", self.tokens.len())] {
+            let gauge = self.metrics.cache_entries.with_label_values(&[cache]);
+            gauge.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        }
+        self.metrics.invalidation_healthy.set(i64::from(self.sessions.may_use_memory()));
+        self.metrics.invalidation_lag_seconds.set(self.sessions.lag().map_or(f64::NAN, seconds));
+    }
+
+    /// Decides once; `afresh` by a reading of the row that begins now.
     async fn decide(
         &self,
         presented: Presented<'_>,
         audience: Option<&str>,
         cross_site_write: bool,
-        source: &mut Option<&'static str>,
-    ) -> Result<Exchanged, ExchangeError> {
+        afresh: bool,
+        source: &mut Option<Source>,
+    ) -> Result<(Exchanged, Live), ExchangeError> {
         let audience = self.audience(audience);
-        let consistency = audience.map_or(Consistency::Bounded, |audience| audience.policy.consistency);
-        let (cached, found) = match self.sessions.authenticate(presented, consistency).await {
+        let bounded = |audience: &Audience| audience.policy.consistency == Consistency::Bounded;
+        let memory = !afresh && audience.is_none_or(bounded);
+        let consistency = if memory { Consistency::Bounded } else { Consistency::Strict };
+        let live = match self.sessions.authenticate(presented, consistency).await {
             Ok(found) => found,
             Err(LiveError::NotRead(error)) => return Err(ExchangeError::NotRead(error)),
             Err(LiveError::Former(AuthenticateError::Refused(reason, id)) | LiveError::Refused(reason, id)) => {
@@ -160,8 +187,8 @@ impl Exchange {
             Err(LiveError::Former(AuthenticateError::Unavailable(error))) => return Err(ExchangeError::Storage(error)),
             Err(LiveError::Former(AuthenticateError::Random(error))) => return Err(ExchangeError::Random(error)),
         };
-        *source = Some(if found == Source::Cache { SESSION_CACHE } else { DATABASE });
-        let session = cached.session();
+        *source = Some(live.source);
+        let session = live.session.session();
         let Audience { place, policy } = audience.ok_or_else(|| {
             tracing::warn!(
                 audiences = ?self.audiences.keys(),
@@ -179,11 +206,9 @@ impl Exchange {
         if let Some(lack) = lacks(session, policy, now) {
             return Err(ExchangeError::StepUp(lack, session.id));
         }
-        let (token, reused) = self.token(&cached, *place, policy, now)?;
-        if reused && found == Source::Cache {
-            *source = Some(TOKEN_CACHE);
-        }
-        Ok(Exchanged { token, session_id: session.id })
+        let (token, reused) = self.token(&live.session, *place, policy, now)?;
+        let session_id = session.id;
+        Ok((Exchanged { token, session_id, reused }, live))
     }
 
     /// A token that was handed out before, or a new one.
@@ -197,7 +222,7 @@ impl Exchange {
         let monotonic = self.clock.monotonic();
         let signer = self.ring.signer(policy.algorithm, now, monotonic)?;
         let whom = TokenFor { state: cached.state(), audience: place };
-        let wall = microseconds(now);
+        let wall = unix_microseconds(now);
         let found = self.tokens.get(whom, signer.kid(), monotonic, wall);
         let result = if found.is_some() { "hit" } else { "miss" };
         self.metrics.cache_requests_total.with_label_values(&["tokens", result]).inc();
@@ -243,7 +268,7 @@ impl Exchange {
         self.metrics.token_bytes.observe(token.expose().len() as f64);
         // Handed out again until half of its life is gone, as validators see it: from `iat` to `exp`.
         let until_wall = (claims.exp + claims.iat).saturating_mul(500_000);
-        let left = Duration::from_micros(u64::try_from(until_wall - microseconds(now)).unwrap_or(0));
+        let left = Duration::from_micros(u64::try_from(until_wall - unix_microseconds(now)).unwrap_or(0));
         let kid = signer.kid().clone();
         Ok(ReusableToken { token: Arc::new(token), kid, until: monotonic + left, until_wall })
     }
@@ -255,16 +280,18 @@ impl Exchange {
     fn count(
         &self,
         audience: Option<&str>,
-        source: Option<&'static str>,
+        source: Option<Source>,
         result: &Result<Exchanged, ExchangeError>,
         took: Duration,
     ) {
         let audience = self.audience(audience).map_or(OTHER, |audience| audience.policy.name.as_str());
         let outcome = result.as_ref().map_or_else(ExchangeError::as_str, |_| "issued");
-        let source = source.unwrap_or(match result {
-            Err(error) if error.came_before_any_lookup() => NONE,
-            Ok(_) | Err(_) => DATABASE,
-        });
+        let source = match (source, result) {
+            (Some(Source::Cache), Ok(Exchanged { reused: true, .. })) => TOKEN_CACHE,
+            (Some(Source::Cache), _) => SESSION_CACHE,
+            (None, Err(error)) if error.came_before_any_lookup() => NONE,
+            (Some(Source::Joined | Source::Database) | None, _) => DATABASE,
+        };
         self.metrics.exchanges_total.with_label_values(&[audience, outcome, source]).inc();
         self.metrics.exchange_duration_seconds.with_label_values(&[outcome, source]).observe(seconds(took));
     }
@@ -278,10 +305,6 @@ fn lacks(session: &Session, policy: &AudiencePolicy, now: OffsetDateTime) -> Opt
     }
     let shown = |method: &String| session.amr.contains(method);
     (!policy.required_amr.iter().all(shown)).then_some(StepUp::Methods)
-}
-
-fn microseconds(instant: OffsetDateTime) -> i64 {
-    i64::try_from(instant.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX)
 }
 
 /// Runs `end` when dropped, also when the exchange is cancelled because its client went away.

@@ -16,6 +16,7 @@ use std::{
 };
 
 use crate::{
+    clock::nanoseconds,
     domain::{session::SessionId, subject::Subject},
     storage::revocation_feed::Concerned,
 };
@@ -96,9 +97,11 @@ impl Freshness {
         self.trusted_until.fetch_max(nanoseconds(began + self.lease), Ordering::AcqRel);
     }
 
-    /// Trusts nothing until the next renewal.
-    pub fn distrust(&self) {
-        self.trusted_until.store(0, Ordering::Release);
+    /// How long before `monotonic` the last successful poll began; nothing where there was none.
+    #[must_use]
+    pub fn lag(&self, monotonic: Duration) -> Option<Duration> {
+        let until = Duration::from_nanos(self.trusted_until.load(Ordering::Acquire));
+        (until > Duration::ZERO).then(|| monotonic.saturating_sub(until.saturating_sub(self.lease)))
     }
 
     /// To be noted before a session is read.
@@ -117,12 +120,14 @@ impl Freshness {
         read_at: Duration,
         monotonic: Duration,
     ) -> bool {
-        if monotonic.saturating_sub(read_at) >= self.max_age || self.everyone.load(Ordering::Acquire) > generation.0 {
+        if monotonic.saturating_sub(read_at) >= self.max_age {
             return false;
         }
         // No mark at all is the usual case, and the cheapest to see.
-        self.marks.load(Ordering::Acquire) == 0
-            || (self.mark_of(session) <= generation.0 && self.mark_of(subject.as_str()) <= generation.0)
+        let unmarked = self.marks.load(Ordering::Acquire) == 0
+            || (self.mark_of(session) <= generation.0 && self.mark_of(subject.as_str()) <= generation.0);
+        // Looked at last: marks that were forgotten for one that concerns everyone are found here instead.
+        unmarked && self.everyone.load(Ordering::Acquire) <= generation.0
     }
 
     /// Marks whom a change concerns. From the return on, no reading that began before this call is trusted for them.
@@ -189,8 +194,8 @@ impl Freshness {
     fn mark_of(&self, key: impl Hash) -> u64 {
         let hash = self.hasher.hash_one(key);
         let marks = self.shard(hash).read().unwrap_or_else(PoisonError::into_inner);
-        let young = marks.young.get(&hash).or_else(|| marks.old.get(&hash));
-        young.copied().unwrap_or(0)
+        // Not always the young one: a mark that was counted earlier may be set later.
+        marks.young.get(&hash).max(marks.old.get(&hash)).copied().unwrap_or(0)
     }
 
     fn shard(&self, hash: u64) -> &RwLock<Marks> {
@@ -198,10 +203,6 @@ impl Freshness {
         let index = hash as usize % SHARDS;
         &self.shards[index]
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -225,13 +226,13 @@ mod tests {
     fn nothing_is_trusted_before_a_poll_nor_after_its_lease() {
         let freshness = Freshness::new(2 * SECOND, MAX_AGE);
         assert!(!freshness.trusted(Duration::ZERO));
+        assert_eq!(freshness.lag(SECOND), None);
         freshness.renew(10 * SECOND);
         assert!(freshness.trusted(Duration::from_nanos(11_999_999_999)));
         assert!(!freshness.trusted(12 * SECOND));
+        assert_eq!(freshness.lag(13 * SECOND), Some(3 * SECOND));
         freshness.renew(5 * SECOND);
         assert!(freshness.trusted(11 * SECOND), "a poll that began earlier takes nothing back");
-        freshness.distrust();
-        assert!(!freshness.trusted(11 * SECOND));
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! Follows the revocation log, so that what is kept in memory is trusted only while this replica knows who was ended.
 //!
-//! A poll reads from the previous poll's horizon: the oldest transaction that was still running then. So a row that was
-//! written early and became visible late is never skipped. Rows that are read again are known and do nothing.
+//! How long memory is trusted after a poll is [`Freshness`]'s to say, and what a poll's answer changes is [`LogPosition`]'s.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::VecDeque,
     fmt,
     sync::{
         Arc,
@@ -15,20 +14,18 @@ use std::{
 
 use tokio::sync::{Mutex, Notify};
 
-use super::freshness::Freshness;
+use super::{freshness::Freshness, log_position::LogPosition};
 use crate::{
     clock::Clock,
     storage::{
         error::StorageError,
-        revocation_feed::{Horizon, LogEntry, RevocationFeed},
+        revocation_feed::{Horizon, RevocationFeed},
     },
     telemetry::metrics::Metrics,
 };
 
-/// For how long rows stay in the log after every poll can have read them.
+/// For how long rows stay in the log after every poll can have read them: longer than the gap after which a replica starts over.
 const RETENTION: Duration = Duration::from_mins(15);
-/// A replica that has not polled for this long may have missed rows.
-const LONGEST_GAP: Duration = Duration::from_mins(5);
 /// How often a horizon is noted for sweeping.
 const SWEEP_STEP: Duration = Duration::from_mins(1);
 /// How many rows one statement sweeps.
@@ -47,13 +44,7 @@ pub struct RevocationFollower {
 
 struct State {
     feed: RevocationFeed,
-    cursor: Option<Horizon>,
-    /// The server that the cursor is from.
-    server: Option<String>,
-    /// Rows that the next poll may find again.
-    known: HashSet<LogEntry>,
-    /// When the last successful poll began, in monotonic time.
-    polled_at: Option<Duration>,
+    position: LogPosition,
     /// Horizons and when they were read, oldest first.
     horizons: VecDeque<(Duration, Horizon)>,
 }
@@ -69,21 +60,14 @@ impl RevocationFollower {
     #[must_use]
     pub fn new(feed: RevocationFeed, freshness: Arc<Freshness>, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
         let woken = feed.woken();
-        let state = State {
-            feed,
-            cursor: None,
-            server: None,
-            known: HashSet::new(),
-            polled_at: None,
-            horizons: VecDeque::new(),
-        };
+        let state = State { feed, position: LogPosition::default(), horizons: VecDeque::new() };
         Self { freshness, clock, metrics, woken, follows: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
     /// Is told when a poll is worth while before its time.
     #[must_use]
-    pub fn woken(&self) -> &Notify {
-        &self.woken
+    pub fn woken(&self) -> Arc<Notify> {
+        Arc::clone(&self.woken)
     }
 
     /// Reads what is new, marks whom it concerns, and renews the lease as of when this poll began.
@@ -96,60 +80,39 @@ impl RevocationFollower {
         self.poll_locked(&mut state).await
     }
 
-    /// Returns once everything that was committed before the call is marked here, or nothing is trusted any more.
+    /// Returns once everything that was committed before the call is marked here, or everyone is.
     ///
     /// Whoever has ended a session calls this before saying so.
     pub async fn catch_up(&self) {
+        let called_at = self.clock.monotonic();
         if !self.follows.load(Ordering::Acquire) {
+            // Nothing in memory is believed here yet, but a decision may be on its way.
+            self.freshness.mark_everyone(called_at);
             return;
         }
-        let called_at = self.clock.monotonic();
         let mut state = self.state.lock().await;
         // A poll of somebody else that began meanwhile has seen it.
-        if state.polled_at.is_some_and(|began| began > called_at) {
+        if state.position.polled_at().is_some_and(|began| began > called_at) {
             return;
         }
         if self.poll_locked(&mut state).await.is_err() {
-            self.freshness.distrust();
+            self.freshness.mark_everyone(self.clock.monotonic());
         }
     }
 
     async fn poll_locked(&self, state: &mut State) -> Result<(), StorageError> {
         let began = self.clock.monotonic();
-        let reading = match state.feed.read(state.cursor).await {
-            Ok(reading) => reading,
-            Err(error) => {
-                self.metrics.invalidation_healthy.set(i64::from(self.freshness.trusted(self.clock.monotonic())));
-                return Err(error);
-            }
-        };
-        // Rows before the first reading are not known; after a long silence rows may have been swept; and a server that has
-        // taken over may use transaction ids again that the cursor is already past.
-        let silent = state.polled_at.is_none_or(|last| began.saturating_sub(last) > LONGEST_GAP);
-        if silent || state.server.as_ref() != Some(&reading.server) {
-            self.freshness.mark_everyone(began);
-        }
-        state.server = Some(reading.server);
-        let mut known = HashSet::new();
-        for entry in reading.entries {
-            if !state.known.contains(&entry) {
-                self.freshness.mark(&entry.concerned, began);
-            }
-            if entry.written_by >= reading.horizon {
-                known.insert(entry);
+        let (reading, ages) = state.feed.read(state.position.cursor()).await?;
+        for (entry, age) in reading.entries.iter().zip(ages) {
+            if !state.position.knows(entry) {
+                self.metrics.revocation_propagation_seconds.observe(age.max(0.0));
             }
         }
-        state.known = known;
-        state.cursor = Some(reading.horizon);
-        state.polled_at = Some(began);
+        let horizon = reading.horizon;
+        state.position.apply(reading, began, &self.freshness);
         if state.horizons.back().is_none_or(|(at, _)| began.saturating_sub(*at) >= SWEEP_STEP) {
-            state.horizons.push_back((began, reading.horizon));
+            state.horizons.push_back((began, horizon));
         }
-        self.freshness.age(began);
-        self.freshness.renew(began);
-        self.metrics.invalidation_healthy.set(1);
-        let lag = self.clock.monotonic().saturating_sub(began);
-        self.metrics.invalidation_lag_seconds.set(lag.as_secs_f64());
         Ok(())
     }
 

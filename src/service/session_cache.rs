@@ -14,9 +14,13 @@ use quick_cache::{Weighter, sync::Cache};
 use time::OffsetDateTime;
 
 use super::freshness::{Freshness, Generation};
-use crate::domain::{
-    session::{IdleRule, Session, SessionStatus},
-    session_token::SessionTokenDigest,
+use crate::{
+    clock::nanoseconds,
+    domain::{
+        instant::{from_unix_microseconds, unix_microseconds},
+        session::{IdleRule, Session, SessionStatus},
+        session_token::SessionTokenDigest,
+    },
 };
 
 /// Distinguishes two states of one session: tokens are reused for the very state that they were signed for.
@@ -43,7 +47,7 @@ impl CachedSession {
         session.ip = None;
         session.user_agent = None;
         session.network = None;
-        let last_seen = microseconds(session.last_seen_at);
+        let last_seen = unix_microseconds(session.last_seen_at);
         Self {
             session,
             state: NEXT_STATE.fetch_add(1, Ordering::Relaxed),
@@ -74,14 +78,13 @@ impl CachedSession {
     /// The last use that this process knows of.
     #[must_use]
     pub fn last_seen_at(&self) -> OffsetDateTime {
-        let nanoseconds = i128::from(self.last_seen.load(Ordering::Relaxed)) * 1_000;
-        OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(self.session.last_seen_at)
+        from_unix_microseconds(self.last_seen.load(Ordering::Relaxed)).unwrap_or(self.session.last_seen_at)
     }
 
     /// Notes a use at `now`. Returns whether it lies at least `step` after the last one that was noted, once per step.
     #[must_use]
     pub fn used(&self, now: OffsetDateTime, step: Duration) -> bool {
-        let now = microseconds(now);
+        let now = unix_microseconds(now);
         let last = self.last_seen.load(Ordering::Relaxed);
         let step = i64::try_from(step.as_micros()).unwrap_or(i64::MAX);
         now >= last.saturating_add(step)
@@ -195,12 +198,4 @@ impl SessionCache {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn microseconds(instant: OffsetDateTime) -> i64 {
-    i64::try_from(instant.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX)
 }

@@ -187,7 +187,7 @@ impl Sessions {
     pub async fn revoke_all(&self, subject: Option<&Subject>, reason: RevokeReason) -> Result<Revoked, StorageError> {
         let now = self.clock.now();
         // Counting is a courtesy: it must neither fail nor delay the revocation by more than a statement's time.
-        let sessions = self.store.count_live(subject, now, self.idle_since(now)).await.ok();
+        let sessions = self.store.count_live(subject, now, self.rules.idle.idle_since(now)).await.ok();
         self.store.revoke_all(subject, now).await?;
         self.metrics.sessions_ended_total.with_label_values(&[reason.as_str()]).inc_by(sessions.unwrap_or(0));
         tracing::info!(
@@ -235,11 +235,6 @@ impl Sessions {
         let change = self.store.begin().await?;
         change.lock_subject(subject).await?;
         Ok((turn, change))
-    }
-
-    /// The last use of a session that is idle at `now`, by what is stored.
-    fn idle_since(&self, now: OffsetDateTime) -> OffsetDateTime {
-        now - self.rules.idle.timeout - self.rules.idle.granularity
     }
 }
 

@@ -59,6 +59,12 @@ impl StorageError {
         self.code() == Some(&SqlState::UNDEFINED_TABLE)
     }
 
+    /// Whether the statement ran out of time, here or at the server.
+    #[must_use]
+    pub fn took_too_long(&self) -> bool {
+        matches!(self, Self::TimedOut { .. }) || self.code() == Some(&SqlState::QUERY_CANCELED)
+    }
+
     /// Whether the connection broke, so that a read may be tried once more on another one.
     pub(super) fn broke_connection(&self) -> bool {
         matches!(self, Self::Query { source, .. } if source.is_closed() || source.as_db_error().is_none_or(is_farewell))

@@ -20,6 +20,14 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Horizon(u64);
 
+impl Horizon {
+    /// The place of a transaction.
+    #[must_use]
+    pub fn of_transaction(id: u64) -> Self {
+        Self(id)
+    }
+}
+
 /// Whom a row of the log concerns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Concerned {
@@ -31,7 +39,7 @@ pub enum Concerned {
     Everyone,
 }
 
-/// One row of the log.
+/// What one row of the log says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LogEntry {
     /// The transaction that wrote it.
@@ -41,12 +49,15 @@ pub struct LogEntry {
 }
 
 /// What one reading found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     /// Where the next reading begins.
     pub horizon: Horizon,
     /// Which server answered: another text after a failover or a restart. Transaction ids of two servers do not compare.
     pub server: String,
+    /// Whether a connection was made for it. A server that has crashed gives the ids of lost transactions again, and may keep its
+    /// start time; connections it never keeps.
+    pub reconnected: bool,
     /// Rows, in no order; some of them may have been read before.
     pub entries: Vec<LogEntry>,
 }
@@ -98,11 +109,12 @@ impl RevocationFeed {
         Arc::clone(&self.woken)
     }
 
-    /// Reads what was logged since `cursor`; without one, only where the log stands.
+    /// Reads what was logged since `cursor`; without one, only where the log stands. Beside it: how many seconds ago each entry was
+    /// written, in their order.
     ///
     /// # Errors
     /// [`StorageError`]; the next reading makes a new connection.
-    pub async fn read(&mut self, cursor: Option<Horizon>) -> Result<Reading, StorageError> {
+    pub async fn read(&mut self, cursor: Option<Horizon>) -> Result<(Reading, Vec<f64>), StorageError> {
         let name = queries::REVOCATION_POLL.name;
         let began = self.clock.monotonic();
         let result = match timeout(self.query_timeout, self.read_unbounded(cursor)).await {
@@ -119,18 +131,18 @@ impl RevocationFeed {
         result
     }
 
-    async fn read_unbounded(&mut self, cursor: Option<Horizon>) -> Result<Reading, StorageError> {
+    async fn read_unbounded(&mut self, cursor: Option<Horizon>) -> Result<(Reading, Vec<f64>), StorageError> {
         let query = &queries::REVOCATION_POLL;
-        let connection = match self.connection.take() {
-            Some(connection) if !connection.client.is_closed() => connection,
-            _ => self.connect().await?,
+        let (connection, reconnected) = match self.connection.take() {
+            Some(connection) if !connection.client.is_closed() => (connection, false),
+            _ => (self.connect().await?, true),
         };
         let cursor = cursor.map(|horizon| horizon.0.to_string());
         // Typed, so that no statement is kept on a server connection that a pooler may take away.
         let rows = connection.client.query_typed(query.text, &[(/* cursor */ &cursor, Type::TEXT)]).await;
         let rows = rows.map_err(|source| StorageError::Query { query: query.name, source })?;
         self.connection = Some(connection);
-        reading(query.name, &rows)
+        reading(query.name, &rows, reconnected)
     }
 
     /// Deletes at most `limit` rows of transactions that had ended at `horizon`; returns how many.
@@ -176,7 +188,7 @@ impl RevocationFeed {
     }
 }
 
-fn reading(query: &'static str, rows: &[Row]) -> Result<Reading, StorageError> {
+fn reading(query: &'static str, rows: &[Row], reconnected: bool) -> Result<(Reading, Vec<f64>), StorageError> {
     let corrupt = |what| StorageError::Corrupt { query, what };
     let first = rows.first().ok_or(corrupt("no horizon"))?;
     if first.get("in_recovery") {
@@ -185,7 +197,7 @@ fn reading(query: &'static str, rows: &[Row]) -> Result<Reading, StorageError> {
     let horizon = |row: &Row, column: &str| {
         row.get::<_, Option<&str>>(column).map(|text| text.parse().map(Horizon).map_err(|_| corrupt("transaction id")))
     };
-    let entry = |row: &Row| -> Result<Option<LogEntry>, StorageError> {
+    let entry = |row: &Row| -> Result<Option<(LogEntry, f64)>, StorageError> {
         let Some(written_by) = horizon(row, "xid").transpose()? else { return Ok(None) };
         let session = row.get::<_, Option<Uuid>>("session_id").map(SessionId::from);
         let subject = row.get::<_, Option<String>>("subject").map(Subject::parse).transpose();
@@ -194,11 +206,10 @@ fn reading(query: &'static str, rows: &[Row]) -> Result<Reading, StorageError> {
             (None, Some(subject)) => Concerned::Subject(subject),
             (None, None) => Concerned::Everyone,
         };
-        Ok(Some(LogEntry { written_by, concerned }))
+        Ok(Some((LogEntry { written_by, concerned }, row.get("age_seconds"))))
     };
-    Ok(Reading {
-        horizon: horizon(first, "horizon").ok_or(corrupt("no horizon"))??,
-        server: first.get("server"),
-        entries: rows.iter().filter_map(|row| entry(row).transpose()).collect::<Result<_, _>>()?,
-    })
+    let found: Vec<_> = rows.iter().filter_map(|row| entry(row).transpose()).collect::<Result<_, _>>()?;
+    let (entries, ages) = found.into_iter().unzip();
+    let horizon = horizon(first, "horizon").ok_or(corrupt("no horizon"))??;
+    Ok((Reading { horizon, server: first.get("server"), reconnected, entries }, ages))
 }

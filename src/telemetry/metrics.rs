@@ -20,6 +20,8 @@ const FAST: [f64; 14] =
 /// From 5 µs to 10 ms: the range of one signature.
 const SIGNATURE: [f64; 10] =
     [0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01];
+/// From 1 ms to 5 s: from a notification that comes at once to twice the usual bound.
+const PROPAGATION: [f64; 12] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0];
 /// From 10 ms to 5 s: the range of one password hash.
 const PASSWORD: [f64; 10] = [0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
 /// Bytes, up to where a response head would become too large for a gateway.
@@ -104,11 +106,15 @@ metrics! {
     sessions_started_total: IntCounterVec["method"];
     /// Sessions ended by a deliberate act, by reason.
     sessions_ended_total: IntCounterVec["reason"];
+    /// Live sessions in the database, as last counted; NaN where they are too many to count in time.
+    sessions_active: Gauge;
+    /// Time from the writing of a row of the revocation log until this replica has read it, in seconds.
+    revocation_propagation_seconds: Histogram(PROPAGATION);
     /// Whether this replica follows the revocation log, so that it may use what it keeps in memory: 1 or 0.
     invalidation_healthy: IntGauge;
-    /// Time that the last reading of the revocation log took, in seconds.
+    /// How long ago the last successful reading of the revocation log began, in seconds; NaN before the first.
     invalidation_lag_seconds: Gauge;
-    /// Sessions and their tokens kept in memory.
+    /// What is kept in memory: `sessions`, and `tokens` of theirs.
     cache_entries: IntGaugeVec["cache"];
     /// Lookups in memory, by cache and result.
     cache_requests_total: IntCounterVec["cache", "result"];

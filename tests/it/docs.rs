@@ -60,7 +60,8 @@ fn the_metrics_page_is_the_table_of_metrics() {
          `unknown_session`, `session_token_replaced`, `session_revoked`, `subject_disabled`, `session_expired`, `session_idle`,\n\
          `reauthentication_needed` (all 401 and alike from outside);\n\
          `unknown_audience`, `audience_disabled`, `cross_site_write`, `step_up_required` (403); `timed_out`, `storage_unavailable`, `no_signing_key`,\n\
-         `internal` (503). `source` is where the decision came from: `database`, or `none` where nothing was looked up.\n\n\
+         `internal` (503). `source` is where the decision came from: `token_cache` (a token that was handed out before), `session_cache` (the session\n\
+         from memory, the token signed anew), `database`, or `none` where nothing was looked up.\n\n\
          `sessions_ended_total` has the reasons of [`session_revoked`](logging.md#audit-events); `sessions_started_total` the methods `password` and\n\
          `admin_api`. A step-up starts no session.\n",
     );

@@ -2,13 +2,14 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use ephemint::{service::session_count::SessionCount, storage::sessions::SessionStore};
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::support::{
     app::{COOKIE, Started, TestApp, bearer, header, payload, sample},
-    database::TestDatabase,
+    database::{TestDatabase, eventually},
     proxy::DatabaseProxy,
 };
 
@@ -163,11 +164,16 @@ async fn without_word_from_the_database_memory_is_believed_for_two_seconds_and_n
     assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::OK);
     let stranger = format!("{COOKIE}=ems_{}", "A".repeat(43));
 
+    let healthy = async || sample(&app.metrics().await, "ephemint_invalidation_healthy", &[]) > 0.5;
+    assert!(healthy().await);
+
     proxy.close();
     app.clock.advance(Duration::from_millis(1_999));
     assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::OK);
     assert_eq!(app.exchange(&stranger).await.status(), StatusCode::SERVICE_UNAVAILABLE);
     app.clock.advance(Duration::from_millis(1));
+    assert!(!healthy().await);
+    assert!(sample(&app.metrics().await, "ephemint_invalidation_lag_seconds", &[]) > 1.5);
     let undecided = app.exchange(&session.cookie()).await;
     assert_eq!(undecided.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(!undecided.headers().contains_key("authorization"));
@@ -175,7 +181,7 @@ async fn without_word_from_the_database_memory_is_believed_for_two_seconds_and_n
     // Revoked where this replica cannot see it.
     app.database.execute("UPDATE session SET revoked_at = created_at, revoke_reason = 'admin'").await;
     proxy.reopen();
-    let status = crate::support::database::eventually("a decision", async || {
+    let status = eventually("a decision", async || {
         let status = app.exchange(&session.cookie()).await.status();
         assert_ne!(status, StatusCode::OK);
         (status != StatusCode::SERVICE_UNAVAILABLE).then_some(status)
@@ -194,7 +200,7 @@ async fn many_first_requests_of_one_session_are_one_query_and_one_signature() {
     let cookie = session.cookie();
     let release = async {
         // All of them have arrived when they are counted as in flight.
-        crate::support::database::eventually("64 requests in flight", async || {
+        eventually("64 requests in flight", async || {
             (sample(&app.metrics().await, "ephemint_exchanges_in_flight", &[]) > 63.5).then_some(())
         })
         .await;
@@ -216,7 +222,7 @@ async fn unknown_tokens_share_statements() {
     lock.batch_execute("BEGIN; LOCK TABLE session IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let before = lookups(&app).await;
     let release = async {
-        crate::support::database::eventually("200 requests in flight", async || {
+        eventually("200 requests in flight", async || {
             (sample(&app.metrics().await, "ephemint_exchanges_in_flight", &[]) > 199.5).then_some(())
         })
         .await;
@@ -227,6 +233,81 @@ async fn unknown_tokens_share_statements() {
     let statements = lookups(&app).await - before;
     assert!(statements <= 20.0, "{statements} statements for 200 unknown tokens");
     assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reading_that_was_under_way_is_believed_no_longer_than_memory() {
+    let database = TestDatabase::migrated().await;
+    let proxy = DatabaseProxy::open().await;
+    let url = proxy.url(&database.name);
+    let slow = "[database]
+         query_timeout = '20s'
+         pool_size = 1
+         [exchange]
+         timeout = '60s'
+         max_staleness = '20s'";
+    let app = TestApp::spawn_on(database, &url, slow).await;
+    let [session, other] = [app.given_session("alice").await, app.given_session("bob").await];
+    let cookie = session.cookie();
+    app.follower.poll().await.unwrap();
+    // A connection is open, and the statement prepared.
+    assert_eq!(app.exchange(&other.cookie()).await.status(), StatusCode::OK);
+    let last_begun = async |state: &str| {
+        let begun = "SELECT coalesce((extract(epoch FROM max(query_start)) * 1000000)::bigint, 0) FROM pg_stat_activity
+                      WHERE datname = current_database() AND query LIKE '-- session/find_by_token_digest%'";
+        app.database.count(&format!("{begun} {state}")).await
+    };
+    let in_flight = async || sample(&app.metrics().await, "ephemint_exchanges_in_flight", &[]);
+    let before = last_begun("").await;
+    // Nobody tells this replica what happens, and it cannot ask.
+    let lock = app.database.client().await;
+    app.database.execute("ALTER TABLE session DISABLE TRIGGER session_changed").await;
+    lock.batch_execute("BEGIN; LOCK TABLE revocation_log IN ACCESS EXCLUSIVE MODE").await.unwrap();
+
+    proxy.delay(Duration::from_secs(2));
+    let joining = async {
+        // The row has been read, and the answer is on its way.
+        let is_read = async || last_begun("AND state = 'idle'").await > before;
+        eventually("the row was read", async || is_read().await.then_some(())).await;
+        let meddling = async {
+            eventually("both are waiting", async || (in_flight().await > 1.5).then_some(())).await;
+            app.database.execute("UPDATE session SET revoked_at = created_at, revoke_reason = 'admin'").await;
+            app.clock.advance(Duration::from_secs(21));
+            proxy.delay(Duration::ZERO);
+        };
+        tokio::join!(app.exchange(&cookie), meddling).0
+    };
+    let (first, joined) = tokio::join!(app.exchange(&cookie), joining);
+    assert_eq!(first.status(), StatusCode::OK, "read before the revocation, and answered in time");
+    assert_eq!(joined.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_and_who_is_alive_can_be_watched() {
+    let app = following("").await;
+    let sessions = [app.given_session("alice").await, app.given_session("bob").await];
+    for session in &sessions {
+        app.access_token("orders", session).await;
+        app.access_token("legacy", session).await;
+    }
+    let metrics = app.metrics().await;
+    let entries = |cache| sample(&metrics, "ephemint_cache_entries", &[&format!("cache=\"{cache}\"")]);
+    assert!((entries("sessions") - 2.0).abs() < 0.5 && (entries("tokens") - 4.0).abs() < 0.5, "{metrics}");
+
+    let seen = sample(&metrics, "ephemint_revocation_propagation_seconds_count", &[]);
+    let delete = app.admin(Method::DELETE, &format!("/admin/sessions/{}", sessions[0].id));
+    assert_eq!(delete.send().await.unwrap().status(), StatusCode::OK);
+    let metrics = app.metrics().await;
+    assert!(sample(&metrics, "ephemint_revocation_propagation_seconds_count", &[]) > seen + 0.5);
+
+    let count = SessionCount::new(
+        SessionStore::new(app.state.lookups.clone(), app.state.database.clone()),
+        app.state.sessions.rules().idle,
+        app.clock.clone(),
+        app.state.metrics.clone(),
+    );
+    count.step().await.unwrap();
+    assert!((sample(&app.metrics().await, "ephemint_sessions_active", &[]) - 1.0).abs() < 0.5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

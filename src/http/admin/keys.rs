@@ -11,7 +11,7 @@ use crate::{
         detached::detached,
         extract::{
             granted::{Granted, KeysRead, KeysRotate},
-            query::query_fields,
+            query::Query,
         },
         problem::Problem,
         state::AppState,
@@ -38,15 +38,13 @@ pub async fn rotate(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let mut query = query_fields(&request)?;
-    let compromised = match query.remove("compromised").as_deref() {
+    let mut query = Query::of(&request)?;
+    let compromised = match query.take("compromised").as_deref() {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => return Err(Problem::BadRequest("compromised is true or false".into())),
     };
-    if !query.is_empty() {
-        return Err(Problem::BadRequest("unknown query parameter; this route takes compromised".into()));
-    }
+    query.finish()?;
     let keys = Arc::clone(&state.keys);
     let rotating = async move { if compromised { keys.rotate_compromised().await } else { keys.rotate().await } };
     let result = detached(rotating).await?;

@@ -21,7 +21,7 @@ use crate::{
     http::{
         admin::start_request,
         detached::detached,
-        extract::{fields::invalid, query::query_fields},
+        extract::{fields::invalid, query::Query},
         middleware::request::note,
         problem::Problem,
         revocation::{answer_revoked, wait_for_all},
@@ -72,16 +72,14 @@ pub async fn list(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let mut query = query_fields(&request)?;
-    let subject = query.remove("subject").map(subject_of).transpose()?;
-    let cursor = query.remove("cursor").map(|cursor| cursor.parse::<SessionId>());
+    let mut query = Query::of(&request)?;
+    let subject = query.take("subject").map(subject_of).transpose()?;
+    let cursor = query.take("cursor").map(|cursor| cursor.parse::<SessionId>());
     let cursor = cursor.transpose().map_err(|_| invalid("cursor", "the next_cursor of an earlier page"))?;
-    let limit = query.remove("limit").map_or(Ok(DEFAULT_LIMIT), |limit| limit.parse());
+    let limit = query.take("limit").map_or(Ok(DEFAULT_LIMIT), |limit| limit.parse());
     let limit = limit.ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
     let limit = limit.ok_or_else(|| invalid("limit", format!("a whole number from 1 to {MAX_LIMIT}")))?;
-    if !query.is_empty() {
-        return Err(Problem::BadRequest("unknown query parameter; this route takes subject, cursor and limit".into()));
-    }
+    query.finish()?;
     // One more than asked for tells whether there is another page.
     let mut sessions = state.sessions.list(subject.as_ref(), cursor, limit + 1).await.map_err(unavailable)?;
     let more = sessions.len() > usize::from(limit);
@@ -119,11 +117,9 @@ pub async fn revoke(
 ) -> Result<HttpResponse, Problem> {
     let id = session_id(&path)?;
     note(&request, |log| log.session_id = Some(id));
-    let mut query = query_fields(&request)?;
+    let mut query = Query::of(&request)?;
     let wait = wait_for_all(&mut query)?;
-    if !query.is_empty() {
-        return Err(Problem::BadRequest("unknown query parameter; this route takes wait".into()));
-    }
+    query.finish()?;
     let sessions = Arc::clone(&state.sessions);
     let revoked =
         detached(async move { sessions.revoke(id, RevokeReason::Admin).await }).await?.map_err(unavailable)?;
@@ -142,13 +138,11 @@ pub async fn revoke_all(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let mut query = query_fields(&request)?;
+    let mut query = Query::of(&request)?;
     let wait = wait_for_all(&mut query)?;
-    let subject = query.remove("subject").ok_or_else(|| invalid("subject", "required in the query"))?;
+    let subject = query.take("subject").ok_or_else(|| invalid("subject", "required in the query"))?;
     let subject = subject_of(subject)?;
-    if !query.is_empty() {
-        return Err(Problem::BadRequest("unknown query parameter; this route takes subject and wait".into()));
-    }
+    query.finish()?;
     let sessions = Arc::clone(&state.sessions);
     let revoking = async move { sessions.revoke_all(Some(&subject), RevokeReason::Admin).await };
     let revoked = detached(revoking).await?.map_err(unavailable)?;

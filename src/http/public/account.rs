@@ -1,30 +1,28 @@
 //! `/account`: the page on which people see where they are signed in, and its forms.
 
-use std::sync::Arc;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
     web::{Data, Path},
 };
 
-use super::login::login_link;
+use super::{
+    login::login_link,
+    own_sessions::{end_one, end_others, unavailable},
+};
 use crate::{
     domain::{
         return_to::ReturnTo,
         session::{Session, SessionId},
     },
     http::{
-        browser_session::{BrowserSession, forget},
-        detached::detached,
+        browser_session::BrowserSession,
         extract::{fields::Fields, form_body::FormBody},
         pages::views::{Account, Device, kind_of_device},
         problem::Problem,
         same_origin::SameOrigin,
         state::AppState,
     },
-    storage::error::StorageError,
-    telemetry::error_chain::ErrorChain,
 };
 
 /// What a device without a name is called.
@@ -66,14 +64,8 @@ pub async fn revoke(
 ) -> Result<HttpResponse, Problem> {
     demand_csrf_token(&state, &session, form)?;
     let id: SessionId = path.parse().map_err(|_| Problem::UnknownSession)?;
-    let (sessions, subject) = (Arc::clone(&state.sessions), session.subject);
-    let revoking = async move { sessions.revoke_own(&subject, id).await };
-    detached(revoking).await?.map_err(unavailable)?.ok_or(Problem::UnknownSession)?;
-    if id == session.session_id {
-        forget(&request);
-        return Ok(see_other("/signed-out"));
-    }
-    Ok(see_other("/account"))
+    end_one(&request, &state, &session, id).await?;
+    Ok(see_other(if id == session.session_id { "/signed-out" } else { "/account" }))
 }
 
 /// `POST /account/sessions/revoke-others`: signs every other device out.
@@ -87,9 +79,7 @@ pub async fn revoke_others(
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     demand_csrf_token(&state, &session, form)?;
-    let sessions = Arc::clone(&state.sessions);
-    let revoking = async move { sessions.revoke_others(&session.subject, session.session_id).await };
-    detached(revoking).await?.map_err(unavailable)?;
+    end_others(&state, session).await?;
     Ok(see_other("/account"))
 }
 
@@ -114,10 +104,4 @@ fn device(session: &Session, current: SessionId) -> Device {
 
 fn see_other(path: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, path)).finish()
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
-fn unavailable(error: StorageError) -> Problem {
-    tracing::error!(error = %ErrorChain(&error), "a subject's sessions could not be read or ended");
-    Problem::Unavailable
 }

@@ -16,12 +16,13 @@ use crate::{
     http::{
         browser_session::{BrowserSession, forget},
         detached::detached,
-        extract::{fields::invalid, query::query_fields},
+        extract::{fields::invalid, query::Query},
         problem::Problem,
         revocation::{answer_revoked, wait_for_all},
         same_origin::SameOrigin,
         state::AppState,
     },
+    service::sessions::Revoked,
     storage::error::StorageError,
     telemetry::error_chain::ErrorChain,
 };
@@ -49,17 +50,10 @@ pub async fn revoke(
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let id: SessionId = path.parse().map_err(|_| Problem::UnknownSession)?;
-    let mut query = query_fields(&request)?;
+    let mut query = Query::of(&request)?;
     let wait = wait_for_all(&mut query)?;
-    if !query.is_empty() {
-        return Err(Problem::BadRequest("unknown query parameter; this route takes wait".into()));
-    }
-    let (sessions, subject) = (Arc::clone(&state.sessions), session.subject);
-    let revoking = async move { sessions.revoke_own(&subject, id).await };
-    let revoked = detached(revoking).await?.map_err(unavailable)?.ok_or(Problem::UnknownSession)?;
-    if id == session.session_id {
-        forget(&request);
-    }
+    query.finish()?;
+    let revoked = end_one(&request, &state, &session, id).await?;
     Ok(answer_revoked(&state, revoked, wait).await)
 }
 
@@ -74,18 +68,37 @@ pub async fn revoke_others(
     request: HttpRequest,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
-    let mut query = query_fields(&request)?;
+    let mut query = Query::of(&request)?;
     let wait = wait_for_all(&mut query)?;
-    if query.remove("others").as_deref() != Some("true") {
+    if query.take("others").as_deref() != Some("true") {
         return Err(invalid("others", "required in the query: true"));
     }
-    if !query.is_empty() {
-        return Err(Problem::BadRequest("unknown query parameter; this route takes others and wait".into()));
+    query.finish()?;
+    let revoked = end_others(&state, session).await?;
+    Ok(answer_revoked(&state, revoked, wait).await)
+}
+
+/// Ends one session of the subject of `session`, and where that is `session` itself takes its cookie away.
+pub(super) async fn end_one(
+    request: &HttpRequest,
+    state: &AppState,
+    session: &BrowserSession,
+    id: SessionId,
+) -> Result<Revoked, Problem> {
+    let (sessions, subject) = (Arc::clone(&state.sessions), session.subject.clone());
+    let revoking = async move { sessions.revoke_own(&subject, id).await };
+    let revoked = detached(revoking).await?.map_err(unavailable)?.ok_or(Problem::UnknownSession)?;
+    if id == session.session_id {
+        forget(request);
     }
+    Ok(revoked)
+}
+
+/// Ends every session of the subject of `session` but that one.
+pub(super) async fn end_others(state: &AppState, session: BrowserSession) -> Result<Revoked, Problem> {
     let sessions = Arc::clone(&state.sessions);
     let revoking = async move { sessions.revoke_others(&session.subject, session.session_id).await };
-    let revoked = detached(revoking).await?.map_err(unavailable)?;
-    Ok(answer_revoked(&state, revoked, wait).await)
+    detached(revoking).await?.map_err(unavailable)
 }
 
 fn document(session: &Session, current: SessionId) -> Value {
@@ -102,7 +115,7 @@ fn document(session: &Session, current: SessionId) -> Value {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
-fn unavailable(error: StorageError) -> Problem {
+pub(super) fn unavailable(error: StorageError) -> Problem {
     tracing::error!(error = %ErrorChain(&error), "a subject's sessions could not be read or ended");
     Problem::Unavailable
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::{
-    HttpMessage as _, HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse,
     http::header::{self, HeaderName, HeaderValue},
     web::Data,
 };
@@ -57,8 +57,8 @@ pub(super) fn document(state: &AppState, session: &BrowserSession) -> Value {
 ///
 /// # Errors
 /// [`Problem::CrossSite`] from another site; [`Problem::CsrfToken`] for a form with another session's token;
-/// [`Problem::Unavailable`] when the session could not be revoked: then it is still
-/// alive, and the cookie stays so that the browser can try again.
+/// [`Problem::Unavailable`] when the session could not be revoked: then it is still alive, and the cookie stays so that the
+/// browser can try again.
 pub async fn logout(
     _same_origin: SameOrigin,
     request: HttpRequest,
@@ -67,6 +67,7 @@ pub async fn logout(
     MaybeForm(form): MaybeForm,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
+    let by_form = form.is_some();
     let csrf_token = form.map(|mut form| form.any_text("csrf_token")).transpose()?.flatten();
     let known = session.is_ok();
     let ending = match session {
@@ -86,7 +87,7 @@ pub async fn logout(
     if known {
         forget(&request);
     }
-    let mut response = if sent_by_form(&request) {
+    let mut response = if by_form {
         HttpResponse::SeeOther().insert_header((header::LOCATION, "/signed-out")).finish()
     } else {
         HttpResponse::NoContent().finish()
@@ -115,12 +116,4 @@ async fn usable_again(state: &AppState, presented: &PresentedToken, seen: &Seen)
 fn unavailable(error: StorageError) -> Problem {
     tracing::error!(error = %ErrorChain(&error), "a session could not be revoked");
     Problem::Unavailable
-}
-
-fn sent_by_form(request: &HttpRequest) -> bool {
-    request
-        .mime_type()
-        .ok()
-        .flatten()
-        .is_some_and(|mime| matches!(mime.essence_str(), "application/x-www-form-urlencoded" | "multipart/form-data"))
 }

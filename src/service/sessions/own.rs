@@ -19,7 +19,7 @@ impl Sessions {
     /// [`StorageError`] when the database does not answer.
     pub async fn own(&self, subject: &Subject) -> Result<Vec<Session>, StorageError> {
         let now = self.clock.now();
-        let mut sessions = self.store.list_live(subject, now, self.idle_since(now), MAX_LISTED).await?;
+        let mut sessions = self.store.list_live(subject, now, self.rules.idle.idle_since(now), MAX_LISTED).await?;
         for session in &mut sessions {
             self.activity.refresh(session);
         }
@@ -50,7 +50,7 @@ impl Sessions {
         let reason = RevokeReason::Owner;
         // No sign-in that is under way escapes: it is over before this, or begins after it.
         let (_turn, change) = self.begin_for(subject).await?;
-        let others = change.beyond_limit(subject, now, self.idle_since(now), keep, 0).await?;
+        let others = change.beyond_limit(subject, now, self.rules.idle.idle_since(now), keep, 0).await?;
         let named: Vec<_> = others.into_iter().map(|id| (id, reason.as_str())).collect();
         let revoked = change.revoke(&named, now).await?;
         change.commit().await?;

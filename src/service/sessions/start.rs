@@ -98,7 +98,7 @@ impl Sessions {
             return Err(StartError::SubjectDisabled);
         }
         let (now, others) = (new.created_at, self.rules.max_per_subject.saturating_sub(1));
-        let beyond = change.beyond_limit(new.subject, now, self.idle_since(now), new.id, others).await?;
+        let beyond = change.beyond_limit(new.subject, now, self.rules.idle.idle_since(now), new.id, others).await?;
         let ends = beyond.into_iter().map(|id| (id, RevokeReason::Limit));
         let ends: Vec<Ended> = replaced.map(|id| (id, RevokeReason::Replaced)).into_iter().chain(ends).collect();
         let named: Vec<_> = ends.iter().map(|(id, reason)| (*id, reason.as_str())).collect();

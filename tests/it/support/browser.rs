@@ -12,8 +12,9 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
 use super::{
-    answer::{ORIGIN, single},
+    answer::ORIGIN,
     app::{COOKIE, Started, TestApp},
+    visitor::set_cookie,
 };
 
 /// The header of a Firefox on Linux.
@@ -107,10 +108,9 @@ pub(crate) fn native(app: &TestApp, method: Method, path: &str, token: &str) -> 
 
 /// The token that an answer gives to a browser, with exactly the attributes that every session cookie has.
 pub(crate) fn given(response: &Response) -> String {
-    let line = single(response.headers(), "set-cookie");
-    let token = line.strip_prefix(&format!("{COOKIE}=")).and_then(|rest| rest.split(';').next()).unwrap();
-    assert_eq!(line, format!("{COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Lax"));
-    assert!(token.starts_with("ems_") && token.len() == 47, "{token}");
+    let pair = set_cookie(response);
+    let (_, token) = pair.split_once('=').unwrap();
+    assert_eq!(token.len(), 47, "{token}");
     token.to_owned()
 }
 
