@@ -47,23 +47,33 @@ pub(super) struct DevArguments {
     #[arg(long, conflicts_with = "data_dir")]
     ephemeral: bool,
     /// The demo gateway (nginx), where nginx is installed.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback, default_value = "127.0.0.1:8000")]
     front: SocketAddr,
     /// The public listener.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback, default_value = "127.0.0.1:8080")]
     public: SocketAddr,
     /// The gateway listener.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback, default_value = "127.0.0.1:8081")]
     gateway: SocketAddr,
     /// The admin listener.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback, default_value = "127.0.0.1:9090")]
     admin: SocketAddr,
     /// The demo microservice.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback, default_value = "127.0.0.1:8090")]
     service: SocketAddr,
     /// Show the service's log.
     #[arg(long)]
     log: bool,
+}
+
+/// An address that nobody but this machine reaches: everybody knows the demo account's password.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "an address and a port, such as 127.0.0.1:8000".to_owned())?;
+    if address.ip().to_canonical().is_loopback() {
+        Ok(address)
+    } else {
+        Err("the demonstration stays on loopback: its account has a password that everybody knows".to_owned())
+    }
 }
 
 pub(super) fn run(arguments: DevArguments) -> Result<(), CommandError> {

@@ -378,3 +378,15 @@ async fn an_output_that_cannot_be_written_is_no_panic() {
     assert_eq!(output.status.code(), Some(1));
     assert!(complaint(&output).ends_with("ephemint: the output could not be written\n"), "{}", complaint(&output));
 }
+
+#[tokio::test]
+async fn the_demonstration_never_leaves_this_machine() {
+    for option in ["--front", "--public", "--gateway", "--admin", "--service"] {
+        for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[::ffff:192.0.2.1]:0", "127.0.0.1", "localhost:8000"] {
+            let output = run(Path::new("none"), &["dev", "--ephemeral", option, address]).await;
+            let text = complaint(&output);
+            assert_eq!(output.status.code(), Some(2), "{option} {address}: {text}");
+            assert!(text.contains("loopback") || text.contains("an address and a port"), "{text}");
+        }
+    }
+}
