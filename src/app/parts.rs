@@ -98,6 +98,7 @@ pub(super) fn accounts(
         throttle_store: LoginThrottleStore::new(lookups.clone()),
         throttle_rules: config.login.throttle.clone(),
         most_delayed: config.login.most_delayed,
+        most_at_once: config.login.most_at_once,
         pool,
         vault: Arc::clone(vault),
         words: own_names(config.public.origin.as_str()),

@@ -42,6 +42,11 @@ fn one_line(input: impl BufRead) -> Result<Password, CommandError> {
     }
     let text = str::from_utf8(&line)
         .map_err(|_| CommandError::Usage(String::from("the password on standard input is not UTF-8 text")))?;
+    if text.contains('\0') {
+        return Err(CommandError::Usage(String::from(
+            "the password on standard input holds the character U+0000, which nobody can type to sign in",
+        )));
+    }
     Ok(Password::from(text.to_owned()))
 }
 
@@ -75,6 +80,7 @@ mod tests {
     fn what_cannot_be_a_password_is_refused_without_being_repeated() {
         assert!(read(b"").unwrap_err().contains("no password came"));
         assert!(read(b"otters\xff\n").unwrap_err().contains("not UTF-8"));
+        assert!(read(b"otters\0otters\n").unwrap_err().contains("U+0000"));
         assert!(read("a".repeat(MAX_LENGTH).as_bytes()).is_ok());
         assert!(read(format!("{}\r\n", "a".repeat(MAX_LENGTH)).as_bytes()).is_ok());
         for length in [MAX_LENGTH + 1, 10_000_000] {

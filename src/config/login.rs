@@ -55,6 +55,13 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         "Answers that are delayed at once; further ones are given without delay.",
     )
     .default("256"),
+    SettingDoc::new(
+        "login.most_at_once",
+        Number,
+        "1 to 10000",
+        "Sign-ins of one network (an IPv4 address, an IPv6 /64) that may be checked or wait at once; more are answered with 503 and Retry-After.",
+    )
+    .unset("half of password.hash_threads and password.hash_queue together"),
     SettingDoc::new("login.half_life", Text, "1m to 30d", "The time after which half of the failures are forgotten.")
         .default("3h"),
 ];
@@ -66,6 +73,8 @@ pub struct LoginConfig {
     pub throttle: ThrottleRules,
     /// How many answers are delayed at once.
     pub most_delayed: usize,
+    /// How many attempts of one network may be under way at once; absent: half of those of everybody.
+    pub most_at_once: Option<usize>,
 }
 
 pub(super) fn read(reader: &mut Reader) -> Option<LoginConfig> {
@@ -76,6 +85,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<LoginConfig> {
         reader.read("login.longest_refusal", duration(Duration::from_secs(1)..=Duration::from_hours(24)));
     let longest_delay = reader.read("login.longest_delay", duration(Duration::ZERO..=Duration::from_secs(5)));
     let most_delayed = reader.read("login.most_delayed", number(0..=10_000));
+    let most_at_once = reader.read_optional("login.most_at_once", number(1..=10_000));
     let half_life = reader.read("login.half_life", duration(Duration::from_mins(1)..=Duration::from_hours(30 * 24)));
     if let (Some(one), Some(network)) = (free_failures, network_free_failures)
         && one > network
@@ -92,5 +102,6 @@ pub(super) fn read(reader: &mut Reader) -> Option<LoginConfig> {
             half_life: half_life?,
         },
         most_delayed: most_delayed?,
+        most_at_once: most_at_once?,
     })
 }

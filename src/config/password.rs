@@ -42,7 +42,7 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         "1 to 10000",
         "Sign-ins that may wait for one of them; more are answered with 503 and Retry-After.",
     )
-    .default("32"),
+    .default("64"),
 ];
 
 /// What hashing a password costs, and how much of it is done at once.

@@ -51,6 +51,24 @@ impl Subject {
     }
 }
 
+/// How often all sessions of a subject were ended together. A session that started under a lower number is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubjectEpoch(i64);
+
+impl SubjectEpoch {
+    /// The epoch of that number.
+    #[must_use]
+    pub fn from_number(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        self.0
+    }
+}
+
 impl TryFrom<String> for Subject {
     type Error = SubjectError;
 

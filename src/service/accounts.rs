@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-pub use super::login::{Attempt, LoginError};
-use super::{events::Events, login_throttle::LoginThrottle, password_pool::PasswordPool};
+pub use super::login::{Attempt, LoginError, Proven};
+use super::{events::Events, login_crowd::LoginCrowd, login_throttle::LoginThrottle, password_pool::PasswordPool};
 use crate::{
     clock::Clock,
     crypto::{master_key::Vault, passwords::HashError},
@@ -64,6 +64,8 @@ pub struct AccountParts {
     pub throttle_rules: ThrottleRules,
     /// How many answers are delayed at once.
     pub most_delayed: usize,
+    /// How many attempts of one network may be under way at once; absent: half of those of everybody.
+    pub most_at_once: Option<usize>,
     /// Hashes passwords.
     pub pool: PasswordPool,
     /// Digests what is counted.
@@ -83,6 +85,7 @@ pub struct AccountParts {
 pub struct Accounts {
     pub(super) store: AccountStore,
     pub(super) throttle: LoginThrottle,
+    pub(super) crowd: LoginCrowd,
     pub(super) pool: PasswordPool,
     words: Vec<String>,
     events: Arc<Events>,
@@ -99,6 +102,7 @@ impl Accounts {
             throttle_store,
             throttle_rules,
             most_delayed,
+            most_at_once,
             pool,
             vault,
             words,
@@ -107,7 +111,8 @@ impl Accounts {
             metrics,
         } = parts;
         let throttle = LoginThrottle::new(throttle_store, vault, throttle_rules, most_delayed);
-        Self { store, throttle, pool, words, events, clock, metrics }
+        let crowd = LoginCrowd::new(most_at_once.unwrap_or(pool.places() / 2).max(1));
+        Self { store, throttle, crowd, pool, words, events, clock, metrics }
     }
 
     /// Adds an account. Its subject is its canonical name where none is given.

@@ -5,7 +5,12 @@ use std::net::IpAddr;
 use super::{accounts::Accounts, login_throttle::Counted, password_pool::Slot};
 use crate::{
     crypto::passwords::{HashError, Verdict},
-    domain::{password::Password, subject::Subject, username::Username},
+    domain::{
+        login_throttle::Network,
+        password::Password,
+        subject::{Subject, SubjectEpoch},
+        username::Username,
+    },
     storage::{accounts::FoundAccount, error::StorageError},
     telemetry::error_chain::ErrorChain,
 };
@@ -22,6 +27,16 @@ pub struct Attempt<'a> {
     pub password: &'a Password,
     /// The client's address.
     pub address: IpAddr,
+}
+
+/// Who has proved to be the owner of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// Whose sessions the account starts.
+    pub subject: Subject,
+    /// The subject's revocation epoch while the password was the right one. A session must start under it or not at all: a
+    /// password that is changed a moment later ends the sessions of this sign-in, too.
+    pub epoch: SubjectEpoch,
 }
 
 /// Why nobody is signed in.
@@ -41,7 +56,7 @@ pub enum LoginError {
 /// How an attempt ended: a label of metrics and a reason in the log, never told to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    Success,
+    Success(SubjectEpoch),
     /// Unknown and wrong share one value.
     BadCredentials,
     Disabled,
@@ -55,7 +70,7 @@ enum Outcome {
 impl Outcome {
     fn as_str(self) -> &'static str {
         match self {
-            Self::Success => "success",
+            Self::Success(_) => "success",
             Self::BadCredentials => "bad_credentials",
             Self::Disabled => "disabled",
             Self::Throttled => "throttled",
@@ -67,19 +82,21 @@ impl Outcome {
 }
 
 impl Accounts {
-    /// The subject of the account that the name and the password belong to.
+    /// Whose account it is that the name and the password belong to.
     ///
     /// Whatever is wrong, the same work is done: the attempt is counted, the name is looked up, and a hash is computed.
     ///
     /// # Errors
     /// [`LoginError`].
-    pub async fn authenticate(&self, attempt: Attempt<'_>) -> Result<Subject, LoginError> {
+    pub async fn authenticate(&self, attempt: Attempt<'_>) -> Result<Proven, LoginError> {
         // No password is as long, and hashing costs by length: this says nothing about the account.
         if attempt.password.expose().is_none() {
             self.note(Outcome::BadCredentials, None, attempt.address);
             return Err(LoginError::Refused);
         }
-        let Some(slot) = self.pool.reserve() else {
+        // Places of one network first: a flood from one source leaves room for everybody else.
+        let place = self.crowd.enter(Network::of(attempt.address));
+        let (Some(place), Some(slot)) = (place, self.pool.reserve()) else {
             self.note(Outcome::Busy, None, attempt.address);
             return Err(LoginError::Busy);
         };
@@ -95,6 +112,7 @@ impl Accounts {
             }
         };
         let decided = self.decide(attempt, username.as_ref(), slot, &counted).await;
+        drop(place);
         match &decided {
             Ok(_) => self.throttle.forgive(&counted, now).await,
             Err(LoginError::Busy | LoginError::Unavailable(_)) => self.throttle.forget(&counted).await,
@@ -110,14 +128,14 @@ impl Accounts {
         username: Option<&Username>,
         slot: Slot,
         counted: &Counted,
-    ) -> Result<Subject, LoginError> {
+    ) -> Result<Proven, LoginError> {
         let (outcome, found, error) = match self.check(attempt, username, slot, counted).await {
             Ok((outcome, found)) => (outcome, found, None),
             Err(error) => (Outcome::Unavailable, None, Some(error)),
         };
         self.note(outcome, found.as_ref(), attempt.address);
         match (outcome, found, error) {
-            (Outcome::Success, Some(found), _) => Ok(found.subject),
+            (Outcome::Success(epoch), Some(found), _) => Ok(Proven { subject: found.subject, epoch }),
             (Outcome::Unavailable, _, Some(error)) => Err(LoginError::Unavailable(error)),
             (Outcome::Busy, ..) => Err(LoginError::Busy),
             _ => Err(LoginError::Refused),
@@ -153,11 +171,11 @@ impl Accounts {
             (Some(found), Verdict::Right { .. }) if found.disabled => Outcome::Disabled,
             (Some(found), Verdict::Right { .. }) => {
                 // Hashing took its time, and an operator may have changed the password or disabled the account meanwhile.
-                if self.store.confirm(found).await? { Outcome::Success } else { Outcome::BadCredentials }
+                self.store.confirm(found).await?.map_or(Outcome::BadCredentials, Outcome::Success)
             }
             (None, _) | (_, Verdict::Wrong) => Outcome::BadCredentials,
         };
-        if let (Outcome::Success, Some(found), Some(renewed)) = (outcome, &found, renewed) {
+        if let (Outcome::Success(_), Some(found), Some(renewed)) = (outcome, &found, renewed) {
             self.renew_hash(found, renewed).await;
         }
         Ok((outcome, found))
@@ -191,7 +209,7 @@ impl Accounts {
         let (account, subject) =
             found.map_or((None, None), |found| (Some(found.username.as_str()), Some(found.subject.as_str())));
         match outcome {
-            Outcome::Success => {
+            Outcome::Success(_) => {
                 tracing::info!(target: "audit", event = "login_succeeded", account, subject, client.address = %address, "signed in");
             }
             Outcome::UnusableHash => {

@@ -14,6 +14,7 @@ mod key_rules;
 pub mod keys;
 pub mod live_sessions;
 mod login;
+mod login_crowd;
 mod login_throttle;
 pub mod password_pool;
 pub mod revocation_follower;

@@ -45,6 +45,7 @@ pub struct PasswordPool {
     shared: Arc<Shared>,
     slots: Arc<Semaphore>,
     threads: usize,
+    places: usize,
     started: OnceLock<usize>,
 }
 
@@ -75,8 +76,15 @@ impl PasswordPool {
             shared: Arc::new(shared),
             slots: Arc::new(Semaphore::new(threads + options.queue)),
             threads,
+            places: threads + options.queue,
             started: OnceLock::new(),
         }
+    }
+
+    /// How many passwords may be hashed or wait at once.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.places
     }
 
     /// The right to have one password hashed; nothing where as many as may wait are waiting.

@@ -8,7 +8,10 @@ use super::{
     queries,
     run::{Database, at_most_one_row, one_row},
 };
-use crate::domain::{subject::Subject, username::Username};
+use crate::domain::{
+    subject::{Subject, SubjectEpoch},
+    username::Username,
+};
 
 /// An account to be stored.
 #[derive(Debug)]
@@ -130,11 +133,12 @@ impl AccountStore {
         .transpose()
     }
 
-    /// Whether the account still has the password that it had when it was found, and its subject may sign in.
+    /// The revocation epoch of the account's subject, if the account still has the password that it had when it was found and its
+    /// subject may sign in; nothing otherwise.
     ///
     /// # Errors
     /// [`StorageError`] when the database does not answer.
-    pub async fn confirm(&self, found: &FoundAccount) -> Result<bool, StorageError> {
+    pub async fn confirm(&self, found: &FoundAccount) -> Result<Option<SubjectEpoch>, StorageError> {
         let row = self
             .lookups
             .row(
@@ -146,7 +150,7 @@ impl AccountStore {
                 ],
             )
             .await?;
-        Ok(row.is_some())
+        Ok(row.map(|row| SubjectEpoch::from_number(row.get("revocation_epoch"))))
     }
 
     /// At most `limit` accounts with names after `after`, by name.

@@ -1,5 +1,7 @@
 //! Changes of sessions that take several statements: all of them in one transaction, or none.
 
+use std::time::Duration;
+
 use ipnet::IpNet;
 use time::OffsetDateTime;
 use tokio_postgres::types::Json;
@@ -16,11 +18,13 @@ use crate::domain::{
     event::Changed,
     session::{Session, SessionId},
     session_token::SessionTokenDigest,
-    subject::Subject,
+    subject::{Subject, SubjectEpoch},
 };
 
-/// How many former tokens of a session are kept.
+/// How many former tokens of a session are kept, however old they are.
 const FORMER_TOKENS: i64 = 5;
+/// For how long the first former tokens of each minute are kept beyond that.
+const FIRSTS_KEPT: Duration = Duration::from_hours(1);
 
 /// What a step-up writes.
 #[derive(Debug)]
@@ -80,7 +84,8 @@ impl SessionChange<'_> {
         rows.first().map(|row| session(query.name, row)).transpose()
     }
 
-    /// Stores a new session. Returns whether it was stored: a disabled subject gets none.
+    /// Stores a new session. Returns whether it was stored: a disabled subject gets none, nor one whose sessions were all ended
+    /// after it had authenticated.
     ///
     /// # Errors
     /// [`StorageError`] when the database refuses or does not answer.
@@ -105,6 +110,7 @@ impl SessionChange<'_> {
                     /* ip */ &new.ip.map(|ip| ip.to_string()),
                     /* user_agent */ &new.user_agent,
                     /* network */ &text(new.network),
+                    /* authenticated_under */ &new.authenticated_under.map(SubjectEpoch::number),
                 ],
             )
             .await?;
@@ -267,8 +273,12 @@ impl SessionChange<'_> {
             /* valid_until */ &valid_until,
         ];
         self.transaction.execute_one(&queries::FORMER_TOKEN_INSERT, parameters).await?;
-        let parameters: super::run::Parameters<'_> =
-            &[/* session_id */ &id.as_uuid(), /* kept */ &FORMER_TOKENS];
+        let firsts_since = replaced_at - FIRSTS_KEPT;
+        let parameters: super::run::Parameters<'_> = &[
+            /* session_id */ &id.as_uuid(),
+            /* kept */ &FORMER_TOKENS,
+            /* firsts_since */ &firsts_since,
+        ];
         self.transaction.execute(&queries::FORMER_TOKEN_TRIM, parameters).await.map(drop)
     }
 }

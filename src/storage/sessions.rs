@@ -15,7 +15,7 @@ use super::{
 use crate::domain::{
     session::{Claims, Session, SessionId},
     session_token::SessionTokenDigest,
-    subject::Subject,
+    subject::{Subject, SubjectEpoch},
 };
 
 /// A session to be stored; its epochs are read in the same statement.
@@ -49,6 +49,8 @@ pub struct NewSession<'a> {
     pub user_agent: Option<&'a str>,
     /// Network of the address.
     pub network: Option<IpNet>,
+    /// The subject's revocation epoch when it authenticated; absent where nobody asked.
+    pub authenticated_under: Option<SubjectEpoch>,
 }
 
 /// A session found by one of several digests, and which of them it is stored under.

@@ -8,11 +8,14 @@ mod users;
 use std::{net::IpAddr, sync::Arc};
 
 use ephemint::{
-    domain::password::Password,
-    service::accounts::{Accounts, Attempt, LoginError},
+    domain::{cookie_header::Presented, password::Password},
+    service::{
+        accounts::{Accounts, Attempt, LoginError},
+        sessions::{SignIn, StartError},
+    },
 };
 
-use crate::support::app::TestApp;
+use crate::support::{app::TestApp, browser::AT_HOME};
 
 /// The password of every account of these tests.
 const PASSWORD: &str = "gravel otters sing";
@@ -51,8 +54,8 @@ fn outcomes(app: &TestApp) -> Vec<String> {
 /// One attempt; the subject's text where it succeeds.
 async fn attempt(accounts: &Arc<Accounts>, name: &str, typed: &str, address: &str) -> Result<String, LoginError> {
     let (typed, address): (_, IpAddr) = (password(typed), address.parse().unwrap());
-    let subject = accounts.authenticate(Attempt { username: name, password: &typed, address }).await?;
-    Ok(subject.as_str().to_owned())
+    let proven = accounts.authenticate(Attempt { username: name, password: &typed, address }).await?;
+    Ok(proven.subject.as_str().to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,7 +103,7 @@ async fn a_password_over_1024_bytes_is_refused_without_a_hash_and_without_counti
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_sign_ins_than_may_wait_are_turned_away_and_do_not_count() {
-    let app = TestApp::spawn_with("password.hash_threads = 1\npassword.hash_queue = 2").await;
+    let app = TestApp::spawn_with("password.hash_threads = 1\npassword.hash_queue = 2\nlogin.most_at_once = 100").await;
     given_account(&app, "alice").await;
     // Polled one after the other by one task: each takes its place before any has finished.
     let all =
@@ -113,10 +116,56 @@ async fn more_sign_ins_than_may_wait_are_turned_away_and_do_not_count() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_from_one_network_leaves_room_for_others() {
+    const FLOOD: &str = "2001:db8:1:2::";
+    let app =
+        TestApp::spawn_with("password.hash_threads = 1\npassword.hash_queue = 9\nlogin.free_failures = 100").await;
+    given_account(&app, "alice").await;
+    let accounts = &app.state.accounts;
+    let flood: Vec<_> = (1..=20).map(|host| format!("{FLOOD}{host:x}")).collect();
+    // Polled one after the other by one task: each takes its place before any has finished.
+    let flooding = futures_util::future::join_all(flood.iter().map(|from| attempt(accounts, "alice", "wrong", from)));
+    let (flooded, signed_in) = tokio::join!(flooding, attempt(accounts, "alice", PASSWORD, HERE));
+    signed_in.unwrap();
+    let busy = flooded.iter().filter(|result| matches!(result, Err(LoginError::Busy))).count();
+    assert_eq!(busy, 15, "half of the ten places: {flooded:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_database_nobody_is_signed_in_and_nobody_is_called_wrong() {
     let app = TestApp::spawn().await;
     given_account(&app, "alice").await;
     app.database.execute("DROP TABLE login_throttle").await;
     let result = attempt(&app.state.accounts, "alice", PASSWORD, HERE).await;
     assert!(matches!(result, Err(LoginError::Unavailable(_))), "{result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_that_a_change_of_password_overtakes_starts_no_session() {
+    let app = TestApp::spawn().await;
+    given_account(&app, "alice").await;
+    let accounts = &app.state.accounts;
+    let prove = async |typed: &str| {
+        let (typed, address) = (password(typed), HERE.parse().unwrap());
+        accounts.authenticate(Attempt { username: "alice", password: &typed, address }).await.unwrap()
+    };
+    let start = async |proven: ephemint::service::accounts::Proven| {
+        let sign_in = SignIn {
+            subject: proven.subject,
+            authenticated_under: Some(proven.epoch),
+            amr: vec!["pwd".to_owned()],
+            presented: Presented::Absent,
+            seen: AT_HOME.seen(),
+            method: "password",
+        };
+        app.state.sessions.sign_in(sign_in).await
+    };
+    let overtaken = prove(PASSWORD).await;
+    accounts.set_password("alice", password("nine quiet lanterns")).await.unwrap();
+    assert!(matches!(start(overtaken).await, Err(StartError::SubjectDisabled)));
+    start(prove("nine quiet lanterns").await).await.unwrap();
+    let overtaken = prove("nine quiet lanterns").await;
+    accounts.remove("alice").await.unwrap();
+    assert!(matches!(start(overtaken).await, Err(StartError::SubjectDisabled)));
+    assert_eq!(app.database.count("SELECT count(*) FROM session").await, 1);
 }

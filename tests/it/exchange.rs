@@ -1,6 +1,7 @@
 //! The exchange: when it gives a token, to whom, and what policy refuses. Its other claims live in the files below.
 
 mod cookies;
+mod cross_site;
 mod refusals;
 mod requests;
 

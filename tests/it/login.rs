@@ -3,7 +3,13 @@
 mod bodies;
 mod csrf;
 mod devices;
+mod flood;
+mod guesses;
+mod inputs;
+mod redirects;
 mod refusals;
+mod shadows;
+mod timing;
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};

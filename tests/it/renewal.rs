@@ -127,20 +127,40 @@ async fn without_a_grace_the_old_token_is_dead_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_last_five_former_tokens_are_remembered_and_older_ones_unknown() {
-    let app = TestApp::spawn().await;
+async fn the_last_five_former_tokens_are_remembered_and_those_of_the_last_hour() {
+    let app = TestApp::spawn_with("session.idle_timeout = '2h'").await;
     let session = app.given_session("alice").await;
     let mut tokens = vec![session.token.clone()];
-    for _ in 0..6 {
-        app.advance(Duration::from_secs(30)).await;
+    for _ in 0..9 {
+        app.advance(Duration::from_secs(15 * 60)).await;
         tokens.push(renew(&app, tokens.last().unwrap()).await);
     }
     assert_eq!(app.database.count("SELECT count(*) FROM former_token").await, 5);
     app.advance(Duration::from_secs(30)).await;
-    assert_eq!(exchange_status(&app, &tokens[0]).await, 401);
-    assert_eq!(exchange_status(&app, &tokens[6]).await, 200, "nobody can tell that it was ever ours");
-    assert_eq!(exchange_status(&app, &tokens[1]).await, 401);
-    assert_eq!(exchange_status(&app, &tokens[6]).await, 401, "this one is known to be reused");
+    assert_eq!(exchange_status(&app, &tokens[3]).await, 401);
+    assert_eq!(exchange_status(&app, &tokens[9]).await, 200, "nobody can tell that it was ever ours");
+    assert_eq!(exchange_status(&app, &tokens[4]).await, 401);
+    assert_eq!(exchange_status(&app, &tokens[9]).await, 401, "this one is known to be reused");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stolen_token_cannot_be_buried_under_renewals() {
+    let app = TestApp::spawn().await;
+    let owner = app.given_session("alice").await;
+    let mut stolen = owner.token.clone();
+    for _ in 0..3 {
+        for _ in 0..12 {
+            stolen = renew(&app, &stolen).await;
+            app.advance(Duration::from_millis(1)).await;
+        }
+        app.advance(Duration::from_secs(15 * 60)).await;
+    }
+    // The newest, and two of each minute: three of them, or one more where a minute ended in between.
+    let kept = app.database.count("SELECT count(*) FROM former_token").await;
+    assert!((5..=2 * 4 + 5).contains(&kept), "{kept}");
+    assert_eq!(exchange_status(&app, &stolen).await, 200);
+    assert_eq!(exchange_status(&app, &owner.token).await, 401);
+    assert_eq!(exchange_status(&app, &stolen).await, 401, "its owner was not the last to use it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,9 @@
 //! The most sessions that a subject may have: the oldest give way, however many start at once and wherever.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -10,6 +13,7 @@ use crate::support::{
     app::{Started, TestApp, sample},
     browser::{AT_HOME, held, record},
     database::TestDatabase,
+    visitor::{PASSWORD, UNTHROTTLED, set_cookie},
 };
 
 const LIVE: &str = "SELECT count(*) FROM session WHERE revoked_at IS NULL AND subject = 'alice'";
@@ -98,6 +102,50 @@ async fn two_hundred_parallel_starts_on_two_replicas_never_exceed_the_limit() {
     assert_eq!(alive.iter().filter(|alive| **alive).count(), 5);
     let ended = "SELECT count(*) FROM session WHERE revoke_reason = 'limit'";
     assert_eq!(first.database.count(ended).await, 195);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_sign_ins_by_password_never_exceed_the_limit() {
+    let more = "session.max_per_subject = 3\npassword.hash_threads = 2\npassword.hash_queue = 100\n\
+                [database]\nwait_timeout = '20s'\nquery_timeout = '20s'";
+    let app = TestApp::spawn_with(&format!("{UNTHROTTLED}{more}")).await;
+    let names = ["alice", "bob"];
+    for name in names {
+        app.given_account(name).await;
+    }
+    let sign_ins = (0..40_usize).map(|number| {
+        let (app, name) = (&app, names[number % 2]);
+        async move {
+            if number % 4 < 2 {
+                return app.sign_in(name, "").await;
+            }
+            let body = json!({ "username": name, "password": PASSWORD });
+            set_cookie(&app.public(Method::POST, "/login").json(&body).send().await.unwrap())
+        }
+    });
+    let over = AtomicBool::new(false);
+    let sign_ins = async {
+        let cookies = join_all(sign_ins).await;
+        over.store(true, Ordering::SeqCst);
+        cookies
+    };
+    let looks = async {
+        let sql = "SELECT coalesce(max(live), 0) FROM
+                   (SELECT count(*) AS live FROM session WHERE revoked_at IS NULL GROUP BY subject) AS each_subject";
+        let mut most = 0;
+        while !over.load(Ordering::SeqCst) {
+            most = most.max(app.database.count(sql).await);
+        }
+        most
+    };
+    let (cookies, most) = tokio::join!(sign_ins, looks);
+    assert!((1..=3).contains(&most), "{most}");
+    let mut live = [0; 2];
+    for (number, cookie) in cookies.iter().enumerate() {
+        live[number % 2] += usize::from(app.exchange(cookie).await.status().is_success());
+    }
+    assert_eq!(live, [3, 3]);
+    assert_eq!(app.database.count("SELECT count(*) FROM session WHERE revoke_reason = 'limit'").await, 34);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

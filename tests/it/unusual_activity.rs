@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
+    answer::single,
     app::{COOKIE, Started, TestApp, sample},
     browser::{AT_HOME, AWAY, Browser, CHROME, FIREFOX, HOME, LATER_FIREFOX, NEIGHBOUR, cookie, held, record},
     database::{TestDatabase, eventually},
@@ -76,6 +77,30 @@ async fn a_change_can_demand_a_sign_in_which_mends_it() {
         let shown = record(&app, &session.id).await;
         assert_eq!((&shown["status"], &shown["reauthenticate_since"]), (&json!("active"), &Value::Null));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_demands_a_sign_in_is_ended_by_signing_out_from_anywhere() {
+    let app = TestApp::spawn_with("session.on_user_agent_change = 'reauthenticate'").await;
+    let logout = "SELECT count(*) FROM session WHERE revoke_reason = 'logout'";
+    for (ended, browser) in [(1, AT_HOME), (2, OTHER_BROWSER)] {
+        let session = signed_in(&app).await;
+        app.advance(Duration::from_secs(1)).await;
+        assert_eq!(OTHER_BROWSER.status(&app, &session.token).await, 401);
+        let wrong = browser.request(&app, Method::POST, "/logout", &session.token).body("csrf_token=wrong");
+        let wrong = wrong.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
+        assert_eq!(wrong.status(), 403);
+        let out = browser.send(&app, Method::POST, "/logout", &session.token).await;
+        assert_eq!(out.status(), 204);
+        let line = single(out.headers(), "set-cookie");
+        assert_eq!(line, format!("{COOKIE}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0"));
+        assert_eq!(app.database.count(logout).await, ended);
+        assert!(!AT_HOME.sign_in(&app, "alice", Some(&session.token)).await.stepped_up, "nothing is left to step up");
+    }
+    // Never judged where it moved to, and the first thing seen from there is the sign-out.
+    let session = signed_in(&app).await;
+    assert_eq!(OTHER_BROWSER.send(&app, Method::POST, "/logout", &session.token).await.status(), 204);
+    assert_eq!(app.database.count(logout).await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -77,10 +77,17 @@ pub async fn sign_in(
     let (shared, seen) = (state.clone(), seen(&request, &state));
     let signing_in = async move {
         let attempt = Attempt { username: &username, password: &password, address };
-        let subject = shared.accounts.authenticate(attempt).await.map_err(|error| refused(&error))?;
+        let proven = shared.accounts.authenticate(attempt).await.map_err(|error| refused(&error))?;
         // Apps that keep no cookies and browsers never take over each other's session.
         let presented = if presented.transport() == transport { presented.presented() } else { Presented::Absent };
-        let sign_in = SignIn { subject, amr: vec![AMR.to_owned()], presented, seen, method: METHOD };
+        let sign_in = SignIn {
+            subject: proven.subject,
+            authenticated_under: Some(proven.epoch),
+            amr: vec![AMR.to_owned()],
+            presented,
+            seen,
+            method: METHOD,
+        };
         shared.sessions.sign_in(sign_in).await.map_err(|error| not_started(&error))
     };
     match detached(signing_in).await? {
@@ -150,7 +157,7 @@ fn refused(error: &LoginError) -> Problem {
 
 fn not_started(error: &StartError) -> Problem {
     match error {
-        // Disabled between the two steps: told like any other refusal.
+        // Disabled or given another password between the two steps: told like any other refusal.
         StartError::SubjectDisabled => Problem::LoginRefused,
         StartError::Random(_) | StartError::Unavailable(_) => {
             tracing::error!(error = %ErrorChain(error), "a session could not be started");

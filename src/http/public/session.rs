@@ -11,17 +11,19 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::{
-    domain::instant::rfc3339,
+    domain::{device::Seen, instant::rfc3339, session::SessionId},
     http::{
         browser_session::{BrowserSession, forget},
         detached::detached,
         extract::form_body::MaybeForm,
-        presented_token::PresentedToken,
+        middleware::request::note,
+        presented_token::{PresentedToken, seen},
         problem::Problem,
         same_origin::SameOrigin,
         state::AppState,
     },
     service::sessions::RevokeReason,
+    storage::error::StorageError,
     telemetry::error_chain::ErrorChain,
 };
 
@@ -50,7 +52,8 @@ pub(super) fn document(state: &AppState, session: &BrowserSession) -> Value {
     })
 }
 
-/// `POST /logout`: ends the session and takes the cookie away; fine without a session too.
+/// `POST /logout`: ends the session and takes the cookie away; fine without a session too. A session that is of no use until its
+/// subject signs in again ends as well.
 ///
 /// # Errors
 /// [`Problem::CrossSite`] from another site; [`Problem::CsrfToken`] for a form with another session's token;
@@ -66,21 +69,22 @@ pub async fn logout(
 ) -> Result<HttpResponse, Problem> {
     let by_form = form.is_some();
     let csrf_token = form.map(|mut form| form.any_text("csrf_token")).transpose()?.flatten();
-    let live = match session {
-        Ok(session) => Some(session),
-        Err(Problem::NoSession) => None,
+    let known = session.is_ok();
+    let ending = match session {
+        Ok(session) => Some(session.session_id),
+        Err(Problem::NoSession) => usable_again(&state, &presented, &seen(&request, &state)).await?,
         Err(problem) => return Err(problem),
     };
-    if let Some(session) = &live {
+    if let Some(id) = ending {
         // The header rule has been kept; a page that sends the token as well must send the right one.
-        if csrf_token.is_some_and(|token| !state.sessions.is_csrf_token(session.session_id, &token)) {
+        if csrf_token.is_some_and(|token| !state.sessions.is_csrf_token(id, &token)) {
             return Err(Problem::CsrfToken);
         }
-        let (sessions, id) = (Arc::clone(&state.sessions), session.session_id);
-        detached(async move { sessions.revoke(id, RevokeReason::Logout).await }).await?.map_err(|error| {
-            tracing::error!(error = %ErrorChain(&error), "a session could not be revoked");
-            Problem::Unavailable
-        })?;
+        let sessions = Arc::clone(&state.sessions);
+        detached(async move { sessions.revoke(id, RevokeReason::Logout).await }).await?.map_err(unavailable)?;
+        note(&request, |log| log.session_id = Some(id));
+    }
+    if known {
         forget(&request);
     }
     let mut response = if by_form {
@@ -89,8 +93,8 @@ pub async fn logout(
         HttpResponse::NoContent().finish()
     };
     let headers = response.headers_mut();
-    if live.is_none() && presented.has_cookie() {
-        // A dead cookie is worth removing as well.
+    if !known && presented.has_cookie() {
+        // A cookie of no use is worth removing as well.
         if let Ok(value) = HeaderValue::from_str(&state.cookie.clear()) {
             headers.append(header::SET_COOKIE, value);
         }
@@ -100,4 +104,16 @@ pub async fn logout(
         HeaderValue::from_static("\"cache\", \"cookies\", \"storage\""),
     );
     Ok(response)
+}
+
+/// The session that would be usable after a sign-in, if what was presented stands for one.
+async fn usable_again(state: &AppState, presented: &PresentedToken, seen: &Seen) -> Result<Option<SessionId>, Problem> {
+    let found = state.sessions.find_usable_again(presented.presented(), seen).await.map_err(unavailable)?;
+    Ok(found.map(|session| session.id))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
+fn unavailable(error: StorageError) -> Problem {
+    tracing::error!(error = %ErrorChain(&error), "a session could not be revoked");
+    Problem::Unavailable
 }

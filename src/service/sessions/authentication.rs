@@ -44,6 +44,27 @@ impl Sessions {
         Ok(found.session)
     }
 
+    /// The session that a presented token stands for, where it is alive or would be after a sign-in. From where it is used is not
+    /// judged: whoever wants it ended or stepped up may ask from anywhere.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the database does not answer.
+    pub async fn find_usable_again(
+        &self,
+        presented: Presented<'_>,
+        seen: &Seen,
+    ) -> Result<Option<Session>, StorageError> {
+        let now = self.clock.now();
+        match self.look_up(presented, seen, now).await {
+            Ok(found) => {
+                Ok(Some(found.session).filter(|session| session.status(now, self.rules.idle).can_be_used_again()))
+            }
+            Err(AuthenticateError::Unavailable(error)) => Err(error),
+            // No token is made here.
+            Err(AuthenticateError::Refused(..) | AuthenticateError::Random(_)) => Ok(None),
+        }
+    }
+
     /// The session that a presented token stands for, alive or not. `seen` only says where a reused token came from.
     pub(super) async fn look_up(
         &self,

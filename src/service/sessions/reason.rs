@@ -80,8 +80,8 @@ pub enum AuthenticateError {
 /// Why a session was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The subject is disabled.
-    #[error("the subject is disabled")]
+    /// The subject is disabled, or all of its sessions were ended after it had authenticated.
+    #[error("the subject is disabled, or was signed out everywhere meanwhile")]
     SubjectDisabled,
     /// No token could be made.
     #[error("no session token could be made")]

@@ -5,7 +5,7 @@
 
 use time::OffsetDateTime;
 
-use super::{AuthenticateError, Sessions, StartError, start::Ended};
+use super::{Sessions, StartError, start::Ended};
 use crate::{
     domain::{
         cookie_header::Presented,
@@ -13,7 +13,7 @@ use crate::{
         event::{Changed, Event, Place},
         session::{Claims, Session, SessionId},
         session_token::SessionToken,
-        subject::Subject,
+        subject::{Subject, SubjectEpoch},
     },
     storage::{
         session_changes::{SessionChange, StepUp},
@@ -26,6 +26,9 @@ use crate::{
 pub struct SignIn<'a> {
     /// Who signed in.
     pub subject: Subject,
+    /// The subject's revocation epoch when it authenticated: what it authenticated with may have been taken away since. Absent
+    /// where nobody asked.
+    pub authenticated_under: Option<SubjectEpoch>,
     /// How (RFC 8176).
     pub amr: Vec<String>,
     /// The session token that the request presented.
@@ -56,7 +59,7 @@ impl Sessions {
     pub async fn sign_in(&self, sign_in: SignIn<'_>) -> Result<SignedIn, StartError> {
         let now = self.clock.now();
         let token = SessionToken::generate()?;
-        let presented = self.presented(&sign_in, now).await?;
+        let presented = self.find_usable_again(sign_in.presented, &sign_in.seen).await?;
         let (_turn, change) = self.begin_for(&sign_in.subject).await?;
         let new = change.new_to(&sign_in.subject, &sign_in.seen).await?;
         let (own, other) = match presented {
@@ -81,25 +84,13 @@ impl Sessions {
             return Ok(SignedIn { session, token, stepped_up: true });
         }
         let session = self.session_of(&sign_in, now)?;
-        let stored = self.stored(&session, &token, sign_in.method);
+        let stored = self.stored(&session, &token, &sign_in);
         let ended: Vec<Ended> = self.insert(&change, &stored, other).await?;
         change.commit().await?;
         self.follower.catch_up().await;
         self.tell_started(&stored, &ended);
         self.tell_new_device(new, &session, &sign_in.seen, now).await;
         Ok(SignedIn { session, token, stepped_up: false })
-    }
-
-    /// The session that the request presents, where it is alive or would be after a sign-in.
-    async fn presented(&self, sign_in: &SignIn<'_>, now: OffsetDateTime) -> Result<Option<Session>, StartError> {
-        match self.look_up(sign_in.presented, &sign_in.seen, now).await {
-            Ok(found) => {
-                Ok(Some(found.session).filter(|session| session.status(now, self.rules.idle).can_be_used_again()))
-            }
-            Err(AuthenticateError::Refused(..)) => Ok(None),
-            Err(AuthenticateError::Unavailable(error)) => Err(error.into()),
-            Err(AuthenticateError::Random(error)) => Err(error.into()),
-        }
     }
 
     /// Steps a session up. Nothing where it has ended since it was looked up.
@@ -157,7 +148,7 @@ impl Sessions {
         })
     }
 
-    fn stored<'a>(&self, session: &'a Session, token: &SessionToken, method: &'static str) -> NewSession<'a> {
+    fn stored<'a>(&self, session: &'a Session, token: &SessionToken, sign_in: &SignIn<'_>) -> NewSession<'a> {
         NewSession {
             id: session.id,
             token_digest: self.vault.session_token_digest(token),
@@ -165,7 +156,7 @@ impl Sessions {
             created_at: session.created_at,
             auth_time: session.auth_time,
             expires_at: session.expires_at,
-            start_method: method,
+            start_method: sign_in.method,
             amr: &session.amr,
             acr: session.acr.as_deref(),
             claims: &session.claims,
@@ -173,6 +164,7 @@ impl Sessions {
             ip: session.ip,
             user_agent: session.user_agent.as_deref(),
             network: session.network,
+            authenticated_under: sign_in.authenticated_under,
         }
     }
 

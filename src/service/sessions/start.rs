@@ -76,6 +76,7 @@ impl Sessions {
             // What the browser will be seen to use is remembered at its first request.
             user_agent: None,
             network: None,
+            authenticated_under: None,
         };
         let ended = self.insert(&change, &new, None).await?;
         change.commit().await?;

@@ -25,6 +25,7 @@ fn seen(user_agent: &str) -> Seen {
 async fn sign_in(app: &TestApp, user_agent: &str) -> SignedIn {
     let sign_in = SignIn {
         subject: subject("alice"),
+        authenticated_under: None,
         amr: vec!["pwd".to_owned()],
         presented: Presented::Absent,
         seen: seen(user_agent),

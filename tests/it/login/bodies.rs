@@ -23,6 +23,7 @@ async fn an_ambiguous_or_broken_body_is_refused_and_never_repeated() {
         (FORM, b"username=canary&password=%ff".to_vec(), 400, "bad-request"),
         (FORM, b"username=canary&password=\xff".to_vec(), 400, "bad-request"),
         (FORM, b"username=canary%00&password=x".to_vec(), 400, "bad-request"),
+        (FORM, b"username=canary&password=%ED%A0%80".to_vec(), 400, "bad-request"),
         (FORM, format!("{good}&admin=canary").into_bytes(), 400, "bad-request"),
         (FORM, format!("{good}&transport=header").into_bytes(), 400, "bad-request"),
         (FORM, b"password=canary".to_vec(), 400, "invalid-field"),
@@ -33,10 +34,25 @@ async fn an_ambiguous_or_broken_body_is_refused_and_never_repeated() {
         ("multipart/form-data; boundary=x", good.clone().into_bytes(), 415, "unsupported-media-type"),
         ("text/plain", good.clone().into_bytes(), 415, "unsupported-media-type"),
         ("", good.clone().into_bytes(), 415, "unsupported-media-type"),
+        ("application/json; charset=utf-16", b"{}".to_vec(), 415, "unsupported-media-type"),
+        ("text/plain, application/json", b"{}".to_vec(), 415, "unsupported-media-type"),
         (JSON, good.clone().into_bytes(), 400, "malformed-json"),
         (FORM, br#"{"username":"canary","password":"x"}"#.to_vec(), 400, "invalid-field"),
         (JSON, br#"{"username":"canary","password":"x","username":"y"}"#.to_vec(), 400, "malformed-json"),
         (JSON, br#"{"username":"canary","password":"\u0000"}"#.to_vec(), 400, "malformed-json"),
+        (JSON, br#"{"username":"canary\u0000","password":"x"}"#.to_vec(), 400, "malformed-json"),
+        (JSON, br#"{"username":"canary\ud800","password":"x"}"#.to_vec(), 400, "malformed-json"),
+        (JSON, b"{\"username\":\"canary\xff\",\"password\":\"x\"}".to_vec(), 400, "malformed-json"),
+        (JSON, b"\xef\xbb\xbf{\"username\":\"canary\",\"password\":\"x\"}".to_vec(), 400, "malformed-json"),
+        (JSON, br#"{"username":"canary","password":"x"} x"#.to_vec(), 400, "malformed-json"),
+        (JSON, br#"{"username":"canary","password":"#.to_vec(), 400, "malformed-json"),
+        (JSON, br#"{"username":"canary","password":NaN}"#.to_vec(), 400, "malformed-json"),
+        (
+            JSON,
+            format!("{{\"username\":{}1{}}}", "[".repeat(7_000), "]".repeat(7_000)).into_bytes(),
+            400,
+            "malformed-json",
+        ),
         (JSON, br#"["canary","x"]"#.to_vec(), 400, "malformed-json"),
         (JSON, br#"{"username":["canary"],"password":"x"}"#.to_vec(), 400, "invalid-field"),
         (JSON, br#"{"username":"canary","password":7}"#.to_vec(), 400, "invalid-field"),
@@ -57,8 +73,12 @@ async fn an_ambiguous_or_broken_body_is_refused_and_never_repeated() {
         let document = problem(response, status, code).await;
         assert!(!document.to_string().contains("canary"), "{document}");
     }
-    let coded = app.public(Method::POST, "/login").header("content-type", FORM).header("content-encoding", "gzip");
-    problem(coded.body(good).send().await.unwrap(), 415, "unsupported-media-type").await;
+    for media_type in [FORM, JSON] {
+        let coded =
+            app.public(Method::POST, "/login").header("content-type", media_type).header("content-encoding", "gzip");
+        problem(coded.body(good.clone()).send().await.unwrap(), 415, "unsupported-media-type").await;
+    }
+    assert_eq!(app.state.metrics.password_hash_duration_seconds.get_sample_count(), 0, "nothing was worth a hash");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

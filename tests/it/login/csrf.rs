@@ -1,12 +1,14 @@
 //! Which site may write: every route that changes something, each combination of what a browser says, and the forms' tokens.
 
+use std::collections::HashMap;
+
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 
 use super::is_live;
 use crate::support::{
     answer::{ORIGIN, problem},
     app::TestApp,
-    visitor::form,
+    visitor::{PASSWORD, form},
 };
 
 const OURS: Option<&str> = Some(ORIGIN);
@@ -79,6 +81,36 @@ async fn another_site_changes_nothing_on_any_route() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_site_signs_nobody_in() {
+    let app = TestApp::spawn().await;
+    app.given_account("mallory").await;
+    let hashed = || app.state.metrics.password_hash_duration_seconds.get_sample_count();
+    let (victim, before) = (app.given_session("alice").await, hashed());
+    let fields = [("username", "mallory"), ("password", PASSWORD)];
+    for (site, origin, _) in TABLE.into_iter().filter(|(_, _, allowed)| !allowed) {
+        for cookie in ["", &victim.cookie()] {
+            let by_form = app.public(Method::POST, "/login").body(form(&fields));
+            let by_form = by_form.header("content-type", "application/x-www-form-urlencoded");
+            let by_json = app.public(Method::POST, "/login").json(&HashMap::from(fields));
+            for mut request in [by_form, by_json] {
+                for (name, value) in [("sec-fetch-site", site), ("origin", origin)] {
+                    if let Some(value) = value {
+                        request = request.header(name, value);
+                    }
+                }
+                let response = request.header("cookie", cookie).send().await.unwrap();
+                assert!(!response.headers().contains_key("set-cookie"), "{site:?} {origin:?}");
+                problem(response, 403, "cross-site-request").await;
+            }
+        }
+    }
+    assert_eq!(hashed(), before, "it was not even looked at");
+    assert_eq!(app.database.count("SELECT count(*) FROM session").await, 1);
+    assert_eq!(app.database.count("SELECT count(*) FROM login_throttle").await, 0);
+    assert!(is_live(&app, &victim.cookie()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

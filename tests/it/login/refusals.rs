@@ -11,8 +11,11 @@ use crate::support::{
     visitor::{PASSWORD, UNTHROTTLED, plain_page},
 };
 
-/// All that a client sees, without what differs between any two answers.
-async fn seen(response: Response) -> (StatusCode, HeaderMap, String) {
+/// All that a client sees of an answer.
+pub(super) type Seen = (StatusCode, HeaderMap, String);
+
+/// The same, without what differs between any two answers.
+pub(super) async fn seen(response: Response) -> Seen {
     let (status, mut headers) = (response.status(), response.headers().clone());
     for name in ["date", "x-request-id"] {
         assert!(headers.remove(name).is_some(), "{name}");

@@ -81,6 +81,7 @@ impl Browser {
         let presented = token.map_or(Presented::Absent, |token| Presented::Value(token.as_bytes()));
         let sign_in = SignIn {
             subject: Subject::parse(subject).unwrap(),
+            authenticated_under: None,
             amr: vec![method.to_owned()],
             presented,
             seen: self.seen(),

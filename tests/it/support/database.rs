@@ -25,8 +25,9 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 pub(crate) async fn cluster() -> &'static EmbeddedPostgres {
     CLUSTER
         .get_or_init(|| async {
+            // Hundreds of databases take their time to be deleted, and no test waits for that.
+            std::thread::spawn(sweep);
             tokio::task::spawn_blocking(|| {
-                sweep();
                 // The server's account must be able to pass through the directory.
                 let directory = tempfile::Builder::new()
                     .prefix(&format!("{PREFIX}{}-", std::process::id()))

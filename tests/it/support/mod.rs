@@ -5,10 +5,12 @@ pub(crate) mod app;
 pub(crate) mod audit;
 pub(crate) mod browser;
 pub(crate) mod database;
+pub(crate) mod origins;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod site;
+pub(crate) mod timing;
 pub(crate) mod visitor;
 pub(crate) mod wire;
 

@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::{Child, Command},
 };
 
@@ -36,6 +36,17 @@ pub(crate) fn command(config: &Path, arguments: &[&str]) -> Command {
 /// Runs a command to its end, with a configuration file and a clean environment.
 pub(crate) async fn run(config: &Path, arguments: &[&str]) -> Output {
     tokio::time::timeout(Duration::from_secs(60), command(config, arguments).output()).await.unwrap().unwrap()
+}
+
+/// Runs a command to its end with this on standard input.
+pub(crate) async fn run_with(config: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = command(config, arguments);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A command that is not interested closes its end.
+    let _ = stdin.write_all(input).await;
+    drop(stdin);
+    tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap()
 }
 
 /// What a command said on standard error.
@@ -101,6 +112,16 @@ impl Serving {
     pub(crate) async fn exit_code(&mut self, patience: Duration) -> i32 {
         let status = tokio::time::timeout(patience, self.child.wait()).await.expect("an end in time").unwrap();
         status.code().expect("an exit, not a death by signal")
+    }
+
+    /// The process's memory in KiB: now, and the most it ever was.
+    pub(crate) fn memory_kib(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap()
+        };
+        (field("VmRSS"), field("VmHWM"))
     }
 
     /// Waits until the log has a line with this message.
