@@ -42,7 +42,7 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// The row's transaction, where the row is seen.
-    pub(crate) fn of(&self, row: Row) -> Option<u8> {
+    pub(crate) fn of(self, row: Row) -> Option<u8> {
         match row {
             Row::Watched => self.watched,
             Row::Other => self.other,

@@ -396,7 +396,9 @@ impl Replica {
         }
         if rules.max_age.is_none() {
             // And so do those who came before it, and those who came after it.
-            numbers.into_iter().for_each(|number| *number = if *number >= latest { 2 } else { 1 });
+            for number in numbers {
+                *number = if *number >= latest { 2 } else { 1 };
+            }
             return;
         }
         let mut order: Vec<u8> = numbers.iter().map(|number| **number).chain([0]).collect();

@@ -292,8 +292,10 @@ impl World {
 
     fn poll_ends(&mut self, place: usize) {
         let replica = &mut self.replicas[place];
-        if let Some(Poll { began, after_call, reading: Some(reading) }) = replica.poll.take_if(|poll| poll.reading.is_some()) {
-            replica.position.apply(reading, began, &replica.freshness);
+        if let Some(Poll { began, after_call, reading: Some(reading) }) =
+            replica.poll.take_if(|poll| poll.reading.is_some())
+        {
+            replica.position.apply(&reading, began, &replica.freshness);
             self.caught_up(place, after_call);
         }
     }
