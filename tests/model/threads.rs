@@ -81,7 +81,8 @@ fn race(freshness: &Freshness, length: Duration) -> u64 {
             freshness.mark(&Concerned::Session(slot.id), clock.monotonic());
             slot.marked.store(change, Ordering::Release);
             if clock.monotonic() > length {
-                break over.store(true, Ordering::Release);
+                over.store(true, Ordering::Release);
+                break;
             }
             // Now and then there is time to believe something.
             if round % 64 == 0 {
@@ -133,6 +134,9 @@ fn no_thread_believes_what_was_read_before_a_mark_that_is_set() {
         let believed = race(&freshness, length);
         let marked = freshness.generation().number() - 1;
         crate::checked::say(&format!("threads: {marked} marks, {believed} times believed"));
-        assert!(marked > 1_000 && believed > 1_000, "this race shows little: {marked} marks, {believed} times believed");
+        assert!(
+            marked > 1_000 && believed > 1_000,
+            "this race shows little: {marked} marks, {believed} times believed"
+        );
     }
 }
