@@ -26,7 +26,7 @@ use ephemint::{
 };
 use proptest::{
     prelude::*,
-    test_runner::{Config, TestRunner},
+    test_runner::{Config, TestError, TestRunner},
 };
 use time::OffsetDateTime;
 
@@ -39,39 +39,61 @@ const MAX_MARKS: u64 = 3;
 const SESSIONS: usize = 3;
 const REPLICAS: usize = 2;
 
-/// One step of a schedule. What cannot be done is left out. Places are counted modulo what is there.
+/// One step of a schedule. What cannot be done is left out.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Pass { milliseconds: u64 },
-    Begin { concerned: usize },
-    Commit { transaction: usize, served_by: Option<usize> },
+    Pass {
+        milliseconds: u64,
+    },
+    Begin {
+        concerned: usize,
+    },
+    Commit {
+        transaction: usize,
+        served_by: Option<usize>,
+    },
     Crash,
     PollBegins(usize),
     PollIsAnswered(usize),
     PollEnds(usize),
     PollFails(usize),
+    /// Without anything in between.
+    WholePoll(usize),
     ExchangeBegins(usize, usize),
+    ClientLeaves(usize, usize),
     ReadingIsAnswered(usize, usize),
     ReadingEnds(usize, usize),
     ExchangeEnds(usize, usize),
+    /// Without anything in between.
+    WholeExchange(usize, usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    let replica = 0..REPLICAS;
-    let at = move || (replica.clone(), 0..SESSIONS);
-    prop_oneof![
-        3 => prop_oneof![8 => 1..900_u64, 1 => 1_900..2_100_u64, 1 => 2_500..9_000_u64].prop_map(|milliseconds| Step::Pass { milliseconds }),
-        1 => (0..6_usize).prop_map(|concerned| Step::Begin { concerned }),
-        2 => (0..4_usize, proptest::option::of(0..REPLICAS)).prop_map(|(transaction, served_by)| Step::Commit { transaction, served_by }),
-        1 => prop_oneof![9 => Just(Step::PollFails(0)), 9 => Just(Step::PollFails(1)), 2 => Just(Step::Crash)],
-        4 => (0..REPLICAS).prop_map(Step::PollBegins),
-        4 => (0..REPLICAS).prop_map(Step::PollIsAnswered),
-        4 => (0..REPLICAS).prop_map(Step::PollEnds),
-        8 => at().prop_map(|(replica, session)| Step::ExchangeBegins(replica, session)),
-        5 => at().prop_map(|(replica, session)| Step::ReadingIsAnswered(replica, session)),
-        5 => at().prop_map(|(replica, session)| Step::ReadingEnds(replica, session)),
-        8 => at().prop_map(|(replica, session)| Step::ExchangeEnds(replica, session)),
-    ]
+impl Step {
+    /// Numbers are made and made smaller much faster than steps are.
+    fn of(number: u32) -> Self {
+        let [kind, first, second, third] = number.to_le_bytes().map(usize::from);
+        let (replica, session) = (first % REPLICAS, second % SESSIONS);
+        let amount = u64::try_from(second * 256 + third).unwrap();
+        match kind % 64 {
+            0..10 => Self::Pass { milliseconds: 1 + amount % 200 },
+            10 if first.is_multiple_of(8) => Self::Pass { milliseconds: 1_900 + amount % 200 },
+            11 if first.is_multiple_of(8) => Self::Pass { milliseconds: 1_000 + amount % 8_000 },
+            10 | 11 => Self::ClientLeaves(replica, session),
+            12 if first.is_multiple_of(2) => Self::Begin { concerned: second % 6 },
+            13..16 => Self::Commit { transaction: second, served_by: (first % 4 != 0).then_some(third % REPLICAS) },
+            16 if first.is_multiple_of(8) => Self::Crash,
+            16 => Self::PollFails(replica),
+            12 | 17..22 => Self::PollBegins(replica),
+            22..27 => Self::PollIsAnswered(replica),
+            27..32 => Self::PollEnds(replica),
+            32..36 => Self::WholePoll(replica),
+            36..43 => Self::ExchangeBegins(replica, session),
+            43..48 => Self::ReadingIsAnswered(replica, session),
+            48..53 => Self::ReadingEnds(replica, session),
+            53..59 => Self::ExchangeEnds(replica, session),
+            _ => Self::WholeExchange(replica, session),
+        }
+    }
 }
 
 /// A transaction that ends sessions.
@@ -90,7 +112,8 @@ struct Truth {
 
 struct Poll {
     began: Duration,
-    after_call: bool,
+    /// How many sessions were being caught up with when it began.
+    calls: usize,
     reading: Option<Reading>,
 }
 
@@ -266,7 +289,7 @@ impl World {
         let replica = &mut self.replicas[place];
         if replica.poll.is_none() {
             replica.follows = true;
-            replica.poll = Some(Poll { began, after_call: !replica.catching_up.is_empty(), reading: None });
+            replica.poll = Some(Poll { began, calls: replica.catching_up.len(), reading: None });
         }
     }
 
@@ -292,11 +315,10 @@ impl World {
 
     fn poll_ends(&mut self, place: usize) {
         let replica = &mut self.replicas[place];
-        if let Some(Poll { began, after_call, reading: Some(reading) }) =
-            replica.poll.take_if(|poll| poll.reading.is_some())
+        if let Some(Poll { began, calls, reading: Some(reading) }) = replica.poll.take_if(|poll| poll.reading.is_some())
         {
             replica.position.apply(&reading, began, &replica.freshness);
-            self.caught_up(place, after_call);
+            self.caught_up(place, calls);
         }
     }
 
@@ -306,18 +328,17 @@ impl World {
         // Only an answer that has not been made can fail: the other one is as good as here.
         if let Some(poll) = replica.poll.take_if(|poll| poll.reading.is_none()) {
             replica.connected = false;
-            if poll.after_call {
+            if poll.calls > 0 {
                 replica.freshness.mark_everyone(now);
             }
-            self.caught_up(place, poll.after_call);
+            self.caught_up(place, poll.calls);
         }
     }
 
-    fn caught_up(&mut self, place: usize, after_call: bool) {
-        if after_call {
-            let ended = std::mem::take(&mut self.replicas[place].catching_up);
-            self.acknowledge(&ended, Some(place));
-        }
+    /// A poll has ended that began after the first so many calls.
+    fn caught_up(&mut self, place: usize, calls: usize) {
+        let ended: Vec<_> = self.replicas[place].catching_up.drain(..calls).collect();
+        self.acknowledge(&ended, Some(place));
     }
 
     fn exchange_begins(&mut self, place: usize, session: usize) {
@@ -397,10 +418,22 @@ impl World {
             Step::PollIsAnswered(replica) => self.poll_is_answered(replica),
             Step::PollEnds(replica) => self.poll_ends(replica),
             Step::PollFails(replica) => self.poll_fails(replica),
+            Step::WholePoll(replica) => {
+                self.poll_begins(replica);
+                self.poll_is_answered(replica);
+                self.poll_ends(replica);
+            }
             Step::ExchangeBegins(replica, session) => self.exchange_begins(replica, session),
+            Step::ClientLeaves(replica, session) => self.replicas[replica].exchanges[session] = None,
             Step::ReadingIsAnswered(replica, session) => self.reading_is_answered(replica, session),
             Step::ReadingEnds(replica, session) => self.reading_ends(replica, session),
             Step::ExchangeEnds(replica, session) => return self.exchange_ends(replica, session),
+            Step::WholeExchange(replica, session) => {
+                self.exchange_begins(replica, session);
+                self.reading_is_answered(replica, session);
+                self.reading_ends(replica, session);
+                return self.exchange_ends(replica, session);
+            }
         }
         Ok(())
     }
@@ -409,14 +442,15 @@ impl World {
 #[test]
 fn no_schedule_hands_out_a_token_for_a_session_that_has_ended() {
     let default = Config::default();
-    let config = Config { cases: default.cases.max(3_000), failure_persistence: None, ..default };
+    let config = Config { cases: default.cases.max(10_000), failure_persistence: None, ..default };
     let cases = config.cases;
     let seen = Arc::new([const { AtomicUsize::new(0) }; 4]);
     let mut runner = TestRunner::new(config);
-    let outcome = runner.run(&proptest::collection::vec(step(), 1..250), |steps| {
+    let outcome = runner.run(&proptest::collection::vec(any::<u32>(), 1..250), |numbers| {
         let mut world = World::new();
-        for step in steps {
-            world.take(step)?;
+        for (place, number) in numbers.into_iter().enumerate() {
+            let step = Step::of(number);
+            world.take(step).map_err(|fault| TestCaseError::fail(format!("{fault}, at step {place}, {step:?}")))?;
         }
         let Seen { from_memory, joined, within_the_bound, acknowledged } = world.seen;
         for (total, count) in seen.iter().zip([from_memory, joined, within_the_bound, acknowledged]) {
@@ -424,7 +458,12 @@ fn no_schedule_hands_out_a_token_for_a_session_that_has_ended() {
         }
         Ok(())
     });
-    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+    outcome.unwrap_or_else(|failure| match failure {
+        TestError::Fail(reason, numbers) => {
+            panic!("{reason}\n{:#?}", numbers.into_iter().map(Step::of).collect::<Vec<_>>())
+        }
+        TestError::Abort(reason) => panic!("{reason}"),
+    });
     let totals = seen.iter().map(|total| total.load(Ordering::Relaxed)).collect::<Vec<_>>();
     let [from_memory, joined, within, acknowledged] = totals[..] else { unreachable!() };
     crate::checked::say(&format!(
