@@ -179,7 +179,7 @@ async fn cut_at_any_byte_an_answer_never_reaches_another_request() {
     let app = TestApp::spawn_on(database, &url, "keys.poll_interval = '60s'\ndatabase.operations_pool_size = 2").await;
     let sessions = [app.given_session("alice").await, app.given_session("bob").await];
     let mut cut = 0;
-    for bytes in (0..1_200).step_by(13) {
+    for bytes in (0..700).step_by(7) {
         proxy.cut_after(bytes);
         let exchanges = sessions.iter().zip(["alice", "bob"]).cycle().take(4).map(|(session, subject)| {
             let (app, cookie) = (&app, session.cookie());
