@@ -17,21 +17,22 @@ COMMENT ON COLUMN revocation_log.logged_at IS 'When the row was written, by the 
 
 -- Triggers and not the statements themselves write the log: so a change is noticed whoever makes it, an older version of the
 -- program or a person with psql included. Last-seen times fire none of them. The notification only wakes readers up early.
-CREATE FUNCTION log_session_change() RETURNS trigger LANGUAGE plpgsql AS $$
+-- They find the log where it was made, whatever search_path the change is made under.
+CREATE FUNCTION log_session_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO revocation_log (session_id) VALUES (OLD.session_id);
     PERFORM pg_notify('ephemint_revocation', '');
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION log_subject_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION log_subject_change() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO revocation_log (subject) VALUES (coalesce(NEW.subject, OLD.subject));
     PERFORM pg_notify('ephemint_revocation', '');
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION log_change_for_everyone() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION log_change_for_everyone() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     INSERT INTO revocation_log (session_id, subject) VALUES (NULL, NULL);
     PERFORM pg_notify('ephemint_revocation', '');
