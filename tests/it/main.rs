@@ -24,6 +24,7 @@ mod logs;
 mod master_key;
 mod memory;
 mod migrations;
+mod openapi;
 mod own_sessions;
 mod pages;
 mod problems;
