@@ -1,4 +1,4 @@
-//! The shapes of bodies, as JSON Schema (2020-12, the dialect of OpenAPI 3.1).
+//! The shapes of bodies, as JSON Schema (2020-12, the dialect of `OpenAPI` 3.1).
 
 use serde_json::{Map, Value, json};
 
@@ -12,6 +12,7 @@ pub(super) fn all() -> Value {
 }
 
 /// An object all of whose members are always there, and nothing else.
+#[expect(clippy::needless_pass_by_value, reason = "it is made for the call")]
 fn object(members: Value) -> Value {
     let required: Vec<_> = members.as_object().into_iter().flat_map(Map::keys).cloned().collect();
     json!({ "type": "object", "properties": members, "required": required, "additionalProperties": false })
