@@ -1,4 +1,4 @@
-//! The OpenAPI document says what the listeners do: each route is in it, and each operation answers as it says.
+//! The `OpenAPI` document says what the listeners do: each route is in it, and each operation answers as it says.
 
 mod shape;
 
