@@ -209,8 +209,8 @@ impl RevocationFeed {
 /// Whether rows may be missing between two readings over one connection: behind a pooler it outlives a crash of the server, and
 /// everywhere a long sleep of the replica.
 fn has_a_gap(before: Option<&(String, f64)>, now: Option<&(String, f64)>) -> bool {
-    let (Some((seen, seen_at)), Some((sees, read_at))) = (before, now) else { return true };
-    next_id(sees) < next_id(seen) || read_at - seen_at > LONGEST_SILENCE
+    let (Some((earlier, earlier_at)), Some((snapshot, read_at))) = (before, now) else { return true };
+    next_id(snapshot) < next_id(earlier) || read_at - earlier_at > LONGEST_SILENCE
 }
 
 /// The first transaction id that was not given yet, from the text form of a snapshot: `xmin:xmax:running,…`.
