@@ -1,7 +1,7 @@
 //! Where this replica stands in the revocation log, and what a reading of it changes. No I/O: the reading has been done.
 //!
-//! A poll reads from the previous poll's horizon: the oldest transaction that was still running then. So a row that was
-//! written early and became visible late is never skipped. Rows that are read again are known and do nothing.
+//! A poll reads the rows of exactly those transactions that the poll before could not see. So a row that was written early and
+//! became visible late is never skipped. Rows that are read again all the same are known and do nothing.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -24,7 +24,7 @@ pub struct LogPosition {
 }
 
 impl LogPosition {
-    /// From where the next reading is to begin; nothing before the first one.
+    /// The oldest transaction that still ran at the last reading; nothing before the first one.
     #[must_use]
     pub fn cursor(&self) -> Option<Horizon> {
         self.cursor

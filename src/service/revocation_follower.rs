@@ -82,8 +82,16 @@ impl RevocationFollower {
 
     /// Returns once everything that was committed before the call is marked here, or everyone is.
     ///
-    /// Whoever has ended a session calls this before saying so.
-    pub async fn catch_up(&self) {
+    /// Whoever has ended a session calls this before saying so. A caller who goes away does not break the poll off: that would
+    /// cost the connection, and with it everything in memory.
+    pub async fn catch_up(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        if tokio::spawn(async move { this.catch_up_now().await }).await.is_err() {
+            self.freshness.mark_everyone(self.clock.monotonic());
+        }
+    }
+
+    async fn catch_up_now(&self) {
         let called_at = self.clock.monotonic();
         if !self.follows.load(Ordering::Acquire) {
             // Nothing in memory is believed here yet, but a decision may be on its way.
@@ -102,7 +110,7 @@ impl RevocationFollower {
 
     async fn poll_locked(&self, state: &mut State) -> Result<(), StorageError> {
         let began = self.clock.monotonic();
-        let (reading, ages) = state.feed.read(state.position.cursor()).await?;
+        let (reading, ages) = state.feed.read().await?;
         for (entry, age) in reading.entries.iter().zip(ages) {
             if !state.position.knows(entry) {
                 self.metrics.revocation_propagation_seconds.observe(age.max(0.0));
@@ -110,6 +118,10 @@ impl RevocationFollower {
         }
         let horizon = reading.horizon;
         state.position.apply(&reading, began, &self.freshness);
+        if state.horizons.back().is_some_and(|(_, last)| horizon < *last) {
+            // Another server, or one that has lost transactions: places in that log say nothing about this one.
+            state.horizons.clear();
+        }
         if state.horizons.back().is_none_or(|(at, _)| began.saturating_sub(*at) >= SWEEP_STEP) {
             state.horizons.push_back((began, horizon));
         }
