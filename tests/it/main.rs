@@ -18,6 +18,7 @@ mod house;
 mod imports;
 mod keys;
 mod lexer;
+mod links;
 mod listeners;
 mod login;
 mod logs;
