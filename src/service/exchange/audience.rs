@@ -1,0 +1,76 @@
+//! An audience as exchanges know it: its policy, and what is found once for it and used again and again.
+
+use std::{sync::OnceLock, time::Duration};
+
+use crate::{
+    domain::audience::AudiencePolicy,
+    telemetry::metrics::{Counter, Metrics, Timer, seconds},
+};
+
+/// Where the session or the token of an answer came from, as the `source` label of the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AnsweredFrom {
+    TokenCache,
+    SessionCache,
+    Database,
+    /// The request alone.
+    Nothing,
+}
+
+impl AnsweredFrom {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::TokenCache => "token_cache",
+            Self::SessionCache => "session_cache",
+            Self::Database => "database",
+            Self::Nothing => "none",
+        }
+    }
+}
+
+/// An audience and its place in the configuration.
+#[derive(Debug)]
+pub(super) struct Audience {
+    pub(super) place: usize,
+    pub(super) policy: AudiencePolicy,
+    /// Count answers with a token by where they came from: finding a counter by its labels costs more than counting.
+    issued: [OnceLock<Counted>; 4],
+}
+
+#[derive(Debug)]
+struct Counted {
+    number: Counter,
+    took: Timer,
+}
+
+impl Audience {
+    pub(super) fn new(place: usize, policy: AudiencePolicy) -> Self {
+        Self { place, policy, issued: Default::default() }
+    }
+
+    /// Counts an answer with a token.
+    pub(super) fn count_issued(&self, metrics: &Metrics, from: AnsweredFrom, took: Duration) {
+        let find = || Counted::find(metrics, self.policy.name.as_str(), "issued", from);
+        self.issued[from as usize].get_or_init(find).count(took);
+    }
+}
+
+/// Counts an answer without a token; there is a closed set of audiences and outcomes.
+pub(super) fn count_refused(metrics: &Metrics, audience: &str, outcome: &str, from: AnsweredFrom, took: Duration) {
+    Counted::find(metrics, audience, outcome, from).count(took);
+}
+
+impl Counted {
+    fn find(metrics: &Metrics, audience: &str, outcome: &str, from: AnsweredFrom) -> Self {
+        let from = from.as_str();
+        Self {
+            number: metrics.exchanges_total.with_label_values(&[audience, outcome, from]),
+            took: metrics.exchange_duration_seconds.with_label_values(&[outcome, from]),
+        }
+    }
+
+    fn count(&self, took: Duration) {
+        self.number.inc();
+        self.took.observe(seconds(took));
+    }
+}
