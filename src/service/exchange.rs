@@ -4,6 +4,7 @@
 
 mod audience;
 mod error;
+mod mint;
 
 use std::{
     collections::BTreeMap,
@@ -11,30 +12,23 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use time::OffsetDateTime;
-
 use self::audience::{AnsweredFrom, Audience, count_refused};
 pub use self::error::{ExchangeError, StepUp};
 use super::{
     key_ring::KeyRing,
     live_sessions::{Live, LiveSessions, Moment, Source},
     session_cache::CachedSession,
-    sessions::RefusalReason,
-    token_cache::{ReusableToken, TokenCache, TokenFor},
+    token_cache::{TokenCache, TokenFor},
 };
 use crate::{
     clock::Clock,
-    crypto::signing_key::{AccessToken, SigningKey},
+    crypto::token_frame::AccessToken,
     domain::{
-        access_token::AccessTokenClaims,
         audience::{Algorithm, AudienceName, AudiencePolicy, Consistency, CrossSiteWrites},
         cookie_header::Presented,
-        instant::unix_microseconds,
-        session::{Session, SessionId},
+        session::SessionId,
         session_token::SessionToken,
     },
-    random,
     telemetry::metrics::{Counter, Metrics, seconds},
 };
 
@@ -108,8 +102,9 @@ impl Exchange {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
-        let audience =
-            |(place, policy): (usize, AudiencePolicy)| (policy.name.as_str().to_owned(), Audience::new(place, policy));
+        let audience = |(place, policy): (usize, AudiencePolicy)| {
+            (policy.name.as_str().to_owned(), Audience::new(place, policy, &rules))
+        };
         let audiences = audiences.into_iter().enumerate().map(audience).collect();
         let hits = OnceLock::new();
         Self { audiences, default_audience, rules, timeout, sessions, tokens, ring, clock, metrics, hits }
@@ -218,25 +213,26 @@ impl Exchange {
     }
 
     fn decide(&self, live: Live, audience: Option<&Audience>, cross_site_write: bool, at: Moment) -> Decided {
-        let session = live.session.session();
-        let Audience { place, policy, .. } = audience.ok_or_else(|| {
+        let session = &live.session;
+        let audience = audience.ok_or_else(|| {
             tracing::warn!(
                 audiences = ?self.audiences.keys(),
                 "a gateway asks for an audience that is not configured, or for the default one where there is none"
             );
             ExchangeError::UnknownAudience
         })?;
+        let policy = &audience.policy;
         if !policy.enabled {
             return Err(ExchangeError::AudienceDisabled);
         }
         if cross_site_write && policy.cross_site_writes == CrossSiteWrites::Deny {
-            return Err(ExchangeError::CrossSiteWrite(session.id));
+            return Err(ExchangeError::CrossSiteWrite(session.id()));
         }
-        if let Some(lack) = lacks(session, policy, at.now) {
-            return Err(ExchangeError::StepUp(lack, session.id));
+        if let Some(lack) = lacks(session, policy, at.wall) {
+            return Err(ExchangeError::StepUp(lack, session.id()));
         }
-        let (token, reused) = self.token(&live.session, *place, policy, at)?;
-        let session_id = session.id;
+        let (token, reused) = self.token(session, audience, at)?;
+        let session_id = session.id();
         Ok((Exchanged { token, session_id, reused }, live))
     }
 
@@ -244,62 +240,20 @@ impl Exchange {
     fn token(
         &self,
         cached: &CachedSession,
-        place: usize,
-        policy: &AudiencePolicy,
+        audience: &Audience,
         at: Moment,
     ) -> Result<(Arc<AccessToken>, bool), ExchangeError> {
-        let Moment { now, monotonic } = at;
-        let signer = self.ring.signer(policy.algorithm, now, monotonic)?;
-        let whom = TokenFor { state: cached.state(), audience: place };
-        let wall = unix_microseconds(now);
+        let Moment { now, wall, monotonic } = at;
+        let signer = self.ring.signer(audience.policy.algorithm, now, monotonic)?;
+        let whom = TokenFor { state: cached.state(), audience: audience.place };
         let count = |result| self.metrics.cache_requests_total.with_label_values(&["tokens", result]);
         if let Some(token) = self.tokens.get(whom, signer.kid(), monotonic, wall) {
             self.hits.get_or_init(|| count("hit")).inc();
             return Ok((token, true));
         }
         count("miss").inc();
-        self.tokens.get_or_sign(whom, signer.kid(), monotonic, wall, || {
-            self.mint(&signer, cached.session(), policy, now, monotonic)
-        })
-    }
-
-    fn mint(
-        &self,
-        signer: &SigningKey,
-        session: &Session,
-        policy: &AudiencePolicy,
-        now: OffsetDateTime,
-        monotonic: Duration,
-    ) -> Result<ReusableToken, ExchangeError> {
-        let jti = URL_SAFE_NO_PAD.encode(random::bytes::<16>()?);
-        let issuer = self.rules.issuer_of(policy.algorithm);
-        let mut claims = AccessTokenClaims::for_session(session, policy, &issuer, jti, now, self.rules.backdate)
-            // The session ends within this second.
-            .ok_or(ExchangeError::Unauthenticated(RefusalReason::Expired, Some(session.id)))?;
-        let left_out = claims.shorten(policy);
-        if !left_out.is_empty() {
-            tracing::warn!(
-                session.id = %session.id,
-                audience = policy.name.as_str(),
-                claims = ?left_out,
-                "custom claims left out: the token would be too large for gateways"
-            );
-        }
-        let began = self.clock.monotonic();
-        let token = signer.sign(&claims, policy.token_type)?;
-        let labels = [policy.algorithm.as_str()];
-        self.metrics
-            .sign_duration_seconds
-            .with_label_values(&labels)
-            .observe(seconds(self.clock.monotonic().saturating_sub(began)));
-        self.metrics.tokens_signed_total.with_label_values(&labels).inc();
-        #[expect(clippy::cast_precision_loss, reason = "a token has far fewer bytes than an f64 has integers")]
-        self.metrics.token_bytes.observe(token.expose().len() as f64);
-        // Handed out again until half of its life is gone, as validators see it: from `iat` to `exp`.
-        let until_wall = (claims.exp + claims.iat).saturating_mul(500_000);
-        let left = Duration::from_micros(u64::try_from(until_wall - unix_microseconds(now)).unwrap_or(0));
-        let kid = signer.kid().clone();
-        Ok(ReusableToken { token: Arc::new(token), kid, until: monotonic + left, until_wall })
+        let sign = || self.mint(&signer, cached, audience, at);
+        self.tokens.get_or_sign(whom, signer.kid(), monotonic, wall, sign)
     }
 
     fn audience(&self, audience: Option<&str>) -> Option<&Audience> {
@@ -330,14 +284,13 @@ impl Exchange {
     }
 }
 
-fn lacks(session: &Session, policy: &AudiencePolicy, now: OffsetDateTime) -> Option<StepUp> {
+fn lacks(session: &CachedSession, policy: &AudiencePolicy, now: i64) -> Option<StepUp> {
     if let Some(max_age) = policy.max_auth_age
-        && session.auth_time + max_age < now
+        && session.auth_time().saturating_add(i64::try_from(max_age.as_micros()).unwrap_or(i64::MAX)) < now
     {
         return Some(StepUp::MaxAge(max_age));
     }
-    let shown = |method: &String| session.amr.contains(method);
-    (!policy.required_amr.iter().all(shown)).then_some(StepUp::Methods)
+    (!session.text().has_methods(&policy.required_amr)).then_some(StepUp::Methods)
 }
 
 /// Runs `end` when dropped, also when the exchange is cancelled because its client went away.

@@ -20,6 +20,7 @@ use crate::{
     domain::{
         audience::Consistency,
         cookie_header::Presented,
+        instant::unix_microseconds,
         session::{IdleRule, SessionId, SessionStatus},
         session_token::SessionToken,
     },
@@ -31,6 +32,8 @@ use crate::{
 pub struct Moment {
     /// By the wall.
     pub now: OffsetDateTime,
+    /// The same in microseconds since 1970.
+    pub wall: i64,
     /// By the clock that nobody sets.
     pub monotonic: Duration,
 }
@@ -39,7 +42,8 @@ impl Moment {
     /// Now.
     #[must_use]
     pub fn read(clock: &dyn Clock) -> Self {
-        Self { now: clock.now(), monotonic: clock.monotonic() }
+        let now = clock.now();
+        Self { now, wall: unix_microseconds(now), monotonic: clock.monotonic() }
     }
 }
 
@@ -160,7 +164,7 @@ impl LiveSessions {
         let kept = |session| Live { session, source: Source::Cache };
         let found = self.loader.cache().get(&digest).map(kept).filter(|live| self.stands(live, at.monotonic));
         // Anything but a live session is for the database to say: it may have been used elsewhere meanwhile.
-        let found = found.filter(|live| live.session.status(at.now, self.idle) == SessionStatus::Active);
+        let found = found.filter(|live| live.session.status(at.wall, self.idle) == SessionStatus::Active);
         let count = |result| self.metrics.cache_requests_total.with_label_values(&["sessions", result]);
         if let Some(live) = &found {
             self.hits.get_or_init(|| count("hit")).inc();
@@ -204,11 +208,11 @@ impl LiveSessions {
                 Owner::Session(_) | Owner::Nobody => Err(LiveError::Refused(RefusalReason::Unknown, None)),
             };
         };
-        let session = &live.session;
-        if let Some(reason) = RefusalReason::of(session.status(self.clock.now(), self.idle)) {
-            return Err(LiveError::Refused(reason, Some(session.session().id)));
+        let (session, now) = (&live.session, self.clock.now());
+        if let Some(reason) = RefusalReason::of(session.status(unix_microseconds(now), self.idle)) {
+            return Err(LiveError::Refused(reason, Some(session.id())));
         }
-        self.activity.note_cached(session, self.clock.now());
+        self.activity.note_cached(session, now);
         Ok(live)
     }
 

@@ -1,9 +1,14 @@
 //! An audience as exchanges know it: its policy, and what is found once for it and used again and again.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock, PoisonError, RwLock},
+    time::Duration,
+};
 
+use super::IssuerRules;
 use crate::{
-    domain::audience::AudiencePolicy,
+    crypto::{signing_key::SigningKey, token_frame::TokenFrame},
+    domain::{audience::AudiencePolicy, claims_text::AudienceText},
     telemetry::metrics::{Counter, Metrics, Timer, seconds},
 };
 
@@ -33,8 +38,13 @@ impl AnsweredFrom {
 pub(super) struct Audience {
     pub(super) place: usize,
     pub(super) policy: AudiencePolicy,
+    /// What all of its tokens say.
+    pub(super) text: AudienceText,
+    /// What all of its tokens begin with, by the key that signed last.
+    frame: RwLock<Option<Arc<TokenFrame>>>,
     /// Count answers with a token by where they came from: finding a counter by its labels costs more than counting.
     issued: [OnceLock<Counted>; 4],
+    signed: OnceLock<Counted>,
 }
 
 #[derive(Debug)]
@@ -44,14 +54,35 @@ struct Counted {
 }
 
 impl Audience {
-    pub(super) fn new(place: usize, policy: AudiencePolicy) -> Self {
-        Self { place, policy, issued: Default::default() }
+    pub(super) fn new(place: usize, policy: AudiencePolicy, rules: &IssuerRules) -> Self {
+        let text = AudienceText::new(&policy, &rules.issuer_of(policy.algorithm));
+        Self { place, policy, text, frame: RwLock::default(), issued: Default::default(), signed: OnceLock::new() }
+    }
+
+    /// What its tokens begin with when `signer` signs them.
+    pub(super) fn frame(&self, signer: &SigningKey) -> Arc<TokenFrame> {
+        let known = self.frame.read().unwrap_or_else(PoisonError::into_inner).clone();
+        known.filter(|frame| frame.kid() == signer.kid()).unwrap_or_else(|| {
+            let frame = Arc::new(signer.frame(self.policy.token_type, self.text.opening()));
+            *self.frame.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&frame));
+            frame
+        })
     }
 
     /// Counts an answer with a token.
     pub(super) fn count_issued(&self, metrics: &Metrics, from: AnsweredFrom, took: Duration) {
         let find = || Counted::find(metrics, self.policy.name.as_str(), "issued", from);
         self.issued[from as usize].get_or_init(find).count(took);
+    }
+
+    /// Counts a signature.
+    pub(super) fn count_signed(&self, metrics: &Metrics, took: Duration) {
+        let algorithm = [self.policy.algorithm.as_str()];
+        let find = || Counted {
+            number: metrics.tokens_signed_total.with_label_values(&algorithm),
+            took: metrics.sign_duration_seconds.with_label_values(&algorithm),
+        };
+        self.signed.get_or_init(find).count(took);
     }
 }
 
