@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{session::SessionId, subject::Subject},
+        domain::session::SessionId,
         storage::revocation_feed::Concerned,
     };
 
@@ -105,7 +105,7 @@ mod tests {
         let generation = freshness.generation();
         position.apply(next, began, &freshness);
         assert!(freshness.trusted(began));
-        freshness.holds(session, &Subject::parse("alice").unwrap(), generation, SECOND, began)
+        freshness.holds(session, "alice", generation, SECOND, began)
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod activity;
 pub mod clients;
+mod entry_size;
 pub mod events;
 pub mod exchange;
 pub mod freshness;
