@@ -204,6 +204,9 @@ impl Application {
         let [public, gateway] = handles;
         tokio::join!(stop_gracefully(public, self.shutdown.timeout), stop_gracefully(gateway, self.shutdown.timeout));
         background.stop().await;
+        if let Err(error) = self.services.registry.leave().await {
+            tracing::debug!(error = %ErrorChain(&error), "the other replicas were not told of the stop");
+        }
         if let Err(error) = self.services.activity.flush().await {
             tracing::warn!(error = %ErrorChain(&error), "last-seen times were not written before the stop");
         }

@@ -17,6 +17,7 @@ use crate::{
         freshness::Freshness,
         keys::KeyRules,
         password_pool::{PasswordPool, PasswordPoolOptions},
+        registry::Registry,
         revocation_follower::RevocationFollower,
         sessions::SessionRules,
         webhook::{Webhook, WebhookRules},
@@ -47,14 +48,16 @@ pub(super) fn session_rules(config: &Config) -> SessionRules {
 pub(super) fn follower(
     config: &Config,
     url: &DatabaseUrl,
+    registry: &Arc<Registry>,
     freshness: &Arc<Freshness>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> RevocationFollower {
     let patience = config.database.query_timeout.min(config.exchange.max_staleness);
     let connect_timeout = config.database.connect_timeout.min(patience);
-    let feed = RevocationFeed::new(url.clone(), connect_timeout, patience, Arc::clone(clock), metrics.clone());
-    RevocationFollower::new(feed, Arc::clone(freshness), Arc::clone(clock), metrics.clone())
+    let feed =
+        RevocationFeed::new(registry.id(), url.clone(), connect_timeout, patience, Arc::clone(clock), metrics.clone());
+    RevocationFollower::new(feed, Arc::clone(registry), Arc::clone(freshness), Arc::clone(clock), metrics.clone())
 }
 
 /// The webhook, where one is configured.

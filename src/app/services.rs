@@ -13,15 +13,18 @@ use crate::{
     },
     domain::access_token::{MAX_TOKEN_LENGTH, longest_token},
     outbound::webhook::SetupError,
+    random::RandomFailed,
     service::{
         accounts::Accounts,
         activity::Activity,
+        barrier::Barrier,
         clients::Clients,
         events::Events,
         exchange::{Exchange, IssuerRules},
         freshness::Freshness,
         keys::{Keys, KeysError},
         live_sessions::LiveSessions,
+        registry::Registry,
         revocation_follower::RevocationFollower,
         session_cache::SessionCache,
         session_count::SessionCount,
@@ -34,6 +37,7 @@ use crate::{
         error::StorageError,
         migrate::{self, MigrateError, Migrated},
         pool::{Pool, PoolOptions, PoolSetupError},
+        replicas::{ReplicaId, ReplicaStore},
         run::Database,
         sessions::SessionStore,
         signing_keys::SigningKeyStore,
@@ -92,6 +96,9 @@ pub enum ServicesError {
     /// No password could be hashed.
     #[error("[password] cannot be used")]
     Password(#[from] HashError),
+    /// The replica could not be told apart from others.
+    #[error("this replica has no name")]
+    Random(#[from] RandomFailed),
     /// The signing keys are not usable.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -129,6 +136,8 @@ pub struct Services {
     pub events: Arc<Events>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
+    /// This replica among all others.
+    pub registry: Arc<Registry>,
     /// Follows the revocation log.
     pub follower: Arc<RevocationFollower>,
     /// The sessions that are kept in memory.
@@ -159,6 +168,8 @@ impl Services {
         }
         services.check_schema(config).await?;
         services.prepare_keys().await?;
+        // Before the first exchange, so that no barrier misses a decision of this replica.
+        services.registry.beat().await.map_err(|source| ServicesError::Database { place: place(config), source })?;
         Ok(services)
     }
 
@@ -181,7 +192,12 @@ impl Services {
         let idle = config.session.idle_rule();
         let activity = Arc::new(Activity::new(store.clone(), idle, metrics.clone()));
         let freshness = Arc::new(Freshness::new(config.exchange.max_staleness, LONGEST_KEPT));
-        let follower = Arc::new(parts::follower(config, &url, &freshness, &clock, &metrics));
+        let rules = parts::session_rules(config);
+        let replicas = ReplicaStore::new(database.clone());
+        let id = ReplicaId::generate()?;
+        let registry = Arc::new(Registry::new(id, rules.revocation_bound, replicas.clone(), Arc::clone(&clock)));
+        let barrier = Barrier::new(Arc::clone(&registry), replicas, Arc::clone(&clock));
+        let follower = Arc::new(parts::follower(config, &url, &registry, &freshness, &clock, &metrics));
         let cache_size = config.exchange.cache_size as u64;
         let loader = Arc::new(SessionLoader::new(
             store.clone(),
@@ -193,7 +209,6 @@ impl Services {
             tokio::runtime::Handle::current(),
         ));
         let session_count = Arc::new(SessionCount::new(store.clone(), idle, Arc::clone(&clock), metrics.clone()));
-        let rules = parts::session_rules(config);
         let webhook = parts::webhook(config, &database, &clock, &metrics)?;
         let events = Arc::new(Events::new(webhook));
         let sessions = Arc::new(Sessions::new(
@@ -204,6 +219,7 @@ impl Services {
             Arc::clone(&activity),
             Arc::clone(&events),
             Arc::clone(&follower),
+            barrier,
             metrics.clone(),
         ));
         let live = Arc::new(LiveSessions::new(
@@ -256,6 +272,7 @@ impl Services {
             activity,
             events,
             sessions,
+            registry,
             follower,
             live,
             session_count,
@@ -272,7 +289,7 @@ impl Services {
     /// # Errors
     /// [`ServicesError`].
     pub async fn check_schema(&self, config: &Config) -> Result<(), ServicesError> {
-        let place = || database_url(config).map(|url| url.describe()).unwrap_or_default();
+        let place = || place(config);
         let needed = migrate::newest();
         let found = match self.database.schema_version().await {
             Ok(found) => found,
@@ -323,6 +340,11 @@ fn vault(config: &Config) -> Result<Vault, CryptoError> {
     let current = MasterKey::from(*config.secrets.master_key.expose());
     let previous = config.secrets.previous_master_keys.iter().map(|key| MasterKey::from(*key.expose())).collect();
     Vault::new(current, previous)
+}
+
+/// Host, port and database, for people.
+fn place(config: &Config) -> String {
+    database_url(config).map(|url| url.describe()).unwrap_or_default()
 }
 
 fn database_url(config: &Config) -> Result<DatabaseUrl, ServicesError> {

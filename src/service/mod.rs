@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod activity;
+pub mod barrier;
 pub mod clients;
 mod entry_size;
 pub mod events;
@@ -19,6 +20,7 @@ mod login;
 mod login_crowd;
 mod login_throttle;
 pub mod password_pool;
+pub mod registry;
 pub mod revocation_follower;
 pub mod session_cache;
 pub mod session_count;

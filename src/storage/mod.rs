@@ -20,6 +20,7 @@ pub mod login_throttle;
 pub mod migrate;
 pub mod pool;
 pub mod queries;
+pub mod replicas;
 pub mod revocation_feed;
 pub mod run;
 mod schema;

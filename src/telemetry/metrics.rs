@@ -115,6 +115,8 @@ metrics! {
     sessions_active: Gauge;
     /// Time from the writing of a row of the revocation log until this replica has read it, in seconds.
     revocation_propagation_seconds: Histogram(PROPAGATION);
+    /// Time that `wait=all` took, in seconds: until every replica had `passed`, or until the `bound`.
+    revocation_barrier_seconds: HistogramVec(PROPAGATION)["outcome"];
     /// Whether this replica follows the revocation log, so that it may use what it keeps in memory: 1 or 0.
     invalidation_healthy: IntGauge;
     /// How long ago the last successful reading of the revocation log began, in seconds; NaN before the first.
