@@ -13,6 +13,7 @@ use crate::{
     },
     domain::access_token::{MAX_TOKEN_LENGTH, longest_token},
     outbound::webhook::SetupError,
+    random::RandomFailed,
     service::{
         accounts::Accounts,
         activity::Activity,
@@ -23,6 +24,7 @@ use crate::{
         keys::{Keys, KeysError},
         live_sessions::LiveSessions,
         revocation_follower::RevocationFollower,
+        revocations::Revocations,
         session_cache::SessionCache,
         session_count::SessionCount,
         session_loader::SessionLoader,
@@ -105,6 +107,9 @@ pub enum ServicesError {
         /// The longest token that its policy allows.
         length: usize,
     },
+    /// The generator gave nothing.
+    #[error(transparent)]
+    Random(#[from] RandomFailed),
     /// Two metrics clash.
     #[error("the metrics cannot be registered")]
     Metrics,
@@ -131,6 +136,8 @@ pub struct Services {
     pub sessions: Arc<Sessions>,
     /// Follows the revocation log.
     pub follower: Arc<RevocationFollower>,
+    /// The feed of revocations.
+    pub revocations: Arc<Revocations>,
     /// The sessions that are kept in memory.
     pub live: Arc<LiveSessions>,
     /// How many sessions are live.
@@ -181,7 +188,17 @@ impl Services {
         let idle = config.session.idle_rule();
         let activity = Arc::new(Activity::new(store.clone(), idle, metrics.clone()));
         let freshness = Arc::new(Freshness::new(config.exchange.max_staleness, LONGEST_KEPT));
-        let follower = Arc::new(parts::follower(config, &url, &freshness, &clock, &metrics));
+        let keys = Arc::new(Keys::new(
+            SigningKeyStore::new(database.clone()),
+            Arc::clone(&vault),
+            Arc::clone(&clock),
+            parts::key_rules(config),
+            metrics.clone(),
+        ));
+        let issuer = parts::issuer(config);
+        let revocations = Arc::new(parts::revocations(config, &database, &keys, &issuer, &clock, &metrics)?);
+        let follower = parts::follower(config, &url, &freshness, &clock, &metrics).telling(Arc::clone(&revocations));
+        let follower = Arc::new(follower);
         let cache_size = config.exchange.cache_size as u64;
         let loader = Arc::new(SessionLoader::new(
             store.clone(),
@@ -215,21 +232,9 @@ impl Services {
             Arc::clone(&activity),
             metrics.clone(),
         ));
-        let keys = Arc::new(Keys::new(
-            SigningKeyStore::new(database.clone()),
-            Arc::clone(&vault),
-            Arc::clone(&clock),
-            parts::key_rules(config),
-            metrics.clone(),
-        ));
         let clients =
             Arc::new(Clients::new(ClientStore::new(database.clone()), Arc::clone(&vault), Arc::clone(&clock)));
         let accounts = Arc::new(parts::accounts(config, &lookups, &database, &vault, &events, &clock, &metrics)?);
-        let issuer = IssuerRules {
-            issuer: config.token.issuer.as_str().to_owned(),
-            algorithm: config.token.algorithm,
-            backdate: config.token.backdate,
-        };
         for policy in &config.audiences {
             let length = longest_token(policy, &issuer.issuer_of(policy.algorithm));
             if length > MAX_TOKEN_LENGTH {
@@ -257,6 +262,7 @@ impl Services {
             events,
             sessions,
             follower,
+            revocations,
             live,
             session_count,
             keys,

@@ -124,6 +124,17 @@ impl SigningKey {
         jws::serialize_compact(&payload, header, &self.signer).map(AccessToken).map_err(CryptoError::Signing)
     }
 
+    /// Signs a statement of ours that is no access token: any claims, under a `typ` of its own that says what it is (RFC 8725 §3.11).
+    /// Returns it in compact form.
+    ///
+    /// # Errors
+    /// [`CryptoError::Signing`].
+    pub fn sign_statement(&self, payload: &[u8], typ: &'static str) -> Result<String, CryptoError> {
+        let mut header = self.jwt_header.clone();
+        header.set_token_type(typ);
+        jws::serialize_compact(payload, &header, &self.signer).map_err(CryptoError::Signing)
+    }
+
     /// Signs whatever a test wants to say.
     #[cfg(test)]
     pub(super) fn sign_raw(&self, message: &[u8]) -> Vec<u8> {
