@@ -233,13 +233,13 @@ impl Revocations {
     }
 
     async fn look_up(&self, to_look_up: ToLookUp) -> Result<(), FeedError> {
-        let now = Moment { monotonic: self.clock.monotonic(), wall: self.clock.now() };
+        let now = self.clock.now();
         let ended = if to_look_up.whole {
-            self.read_whole_log(now.wall).await?
+            self.read_whole_log(now).await?
         } else if to_look_up.is_empty() {
             Ended::default()
         } else {
-            let wanted = self.wanted(now.wall);
+            let wanted = self.wanted(now);
             let sessions = self.store.among(&to_look_up.sessions, &to_look_up.subjects, wanted).await?;
             Ended { sessions, up_to: None }
         };
@@ -248,7 +248,8 @@ impl Revocations {
 
     /// Everyone whom the log still names and who has ended.
     async fn read_whole_log(&self, now: OffsetDateTime) -> Result<Ended, FeedError> {
-        let since = now - self.rules.window - LONGEST_TRANSACTION;
+        // The log is dated by the database's clock.
+        let since = self.store.now().await? - self.rules.window - LONGEST_TRANSACTION;
         let wanted = self.wanted(now);
         let mut ended = Ended { sessions: self.store.since(since, wanted).await?, up_to: None };
         if let Some(end) = self.store.everyone_since(since).await? {

@@ -50,6 +50,14 @@ impl EndedSessionStore {
         Self { database }
     }
 
+    /// The present by the database's clock, by which the log is dated.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the database does not answer.
+    pub async fn now(&self) -> Result<OffsetDateTime, StorageError> {
+        self.database.ping().await
+    }
+
     /// Those of `sessions`, and of the sessions of `subjects`, that have ended.
     ///
     /// # Errors
