@@ -260,6 +260,7 @@ fn state(config: &Config, services: &Services, pages: Arc<Pages>, drain: &Drain)
         database: services.database.clone(),
         sessions: Arc::clone(&services.sessions),
         exchange: Arc::clone(&services.exchange),
+        revocations: Arc::clone(&services.revocations),
         keys: Arc::clone(&services.keys),
         clients: Arc::clone(&services.clients),
         pages,

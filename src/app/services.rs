@@ -26,6 +26,7 @@ use crate::{
         live_sessions::LiveSessions,
         registry::Registry,
         revocation_follower::RevocationFollower,
+        revocations::Revocations,
         session_cache::SessionCache,
         session_count::SessionCount,
         session_loader::SessionLoader,
@@ -96,8 +97,8 @@ pub enum ServicesError {
     /// No password could be hashed.
     #[error("[password] cannot be used")]
     Password(#[from] HashError),
-    /// The replica could not be told apart from others.
-    #[error("this replica has no name")]
+    /// The generator gave nothing.
+    #[error(transparent)]
     Random(#[from] RandomFailed),
     /// The signing keys are not usable.
     #[error(transparent)]
@@ -140,6 +141,8 @@ pub struct Services {
     pub registry: Arc<Registry>,
     /// Follows the revocation log.
     pub follower: Arc<RevocationFollower>,
+    /// The feed of revocations.
+    pub revocations: Arc<Revocations>,
     /// The sessions that are kept in memory.
     pub live: Arc<LiveSessions>,
     /// How many sessions are live.
@@ -197,7 +200,18 @@ impl Services {
         let id = ReplicaId::generate()?;
         let registry = Arc::new(Registry::new(id, rules.revocation_bound, replicas.clone(), Arc::clone(&clock)));
         let barrier = Barrier::new(Arc::clone(&registry), replicas, Arc::clone(&clock));
-        let follower = Arc::new(parts::follower(config, &url, &registry, &freshness, &clock, &metrics));
+        let keys = Arc::new(Keys::new(
+            SigningKeyStore::new(database.clone()),
+            Arc::clone(&vault),
+            Arc::clone(&clock),
+            parts::key_rules(config),
+            metrics.clone(),
+        ));
+        let issuer = parts::issuer(config);
+        let revocations = Arc::new(parts::revocations(config, &database, &keys, &issuer, &clock, &metrics)?);
+        let follower =
+            parts::follower(config, &url, &registry, &freshness, &clock, &metrics).telling(Arc::clone(&revocations));
+        let follower = Arc::new(follower);
         let cache_size = config.exchange.cache_size as u64;
         let loader = Arc::new(SessionLoader::new(
             store.clone(),
@@ -231,21 +245,9 @@ impl Services {
             Arc::clone(&activity),
             metrics.clone(),
         ));
-        let keys = Arc::new(Keys::new(
-            SigningKeyStore::new(database.clone()),
-            Arc::clone(&vault),
-            Arc::clone(&clock),
-            parts::key_rules(config),
-            metrics.clone(),
-        ));
         let clients =
             Arc::new(Clients::new(ClientStore::new(database.clone()), Arc::clone(&vault), Arc::clone(&clock)));
         let accounts = Arc::new(parts::accounts(config, &lookups, &database, &vault, &events, &clock, &metrics)?);
-        let issuer = IssuerRules {
-            issuer: config.token.issuer.as_str().to_owned(),
-            algorithm: config.token.algorithm,
-            backdate: config.token.backdate,
-        };
         for policy in &config.audiences {
             let length = longest_token(policy, &issuer.issuer_of(policy.algorithm));
             if length > MAX_TOKEN_LENGTH {
@@ -274,6 +276,7 @@ impl Services {
             sessions,
             registry,
             follower,
+            revocations,
             live,
             session_count,
             keys,

@@ -8,7 +8,7 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use josekit::jws::{JwsHeader, JwsSigner as _};
+use josekit::jws::{self, JwsHeader, JwsSigner as _};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -137,6 +137,18 @@ impl SigningKey {
     #[cfg(test)]
     pub(super) fn jose_signer(&self) -> &dyn josekit::jws::JwsSigner {
         &self.signer
+    }
+
+    /// Signs a statement of ours that is no access token: any claims, under a `typ` of its own that says what it is (RFC 8725 §3.11).
+    /// Returns it in compact form.
+    ///
+    /// # Errors
+    /// [`CryptoError::Signing`].
+    pub fn sign_statement(&self, payload: &[u8], typ: &'static str) -> Result<String, CryptoError> {
+        let mut header = JwsHeader::new();
+        header.set_key_id(self.kid().as_str());
+        header.set_token_type(typ);
+        jws::serialize_compact(payload, &header, &self.signer).map_err(CryptoError::Signing)
     }
 
     /// Signs whatever a test wants to say.

@@ -16,6 +16,7 @@
 //! - [`password`]: a password in memory, and the rules for a new one.
 //! - [`login_throttle`]: what a sign-in attempt is counted under, and what that leads to.
 //! - [`device`]: what a request tells of the device it comes from.
+//! - [`ended_sessions`]: sessions that ended so recently that a token of theirs could still live.
 //! - [`event`]: security events, and what is told of them.
 //! - [`retry`]: when something that failed is tried again.
 //! - [`instant`]: how an instant is written.
@@ -29,6 +30,7 @@ pub mod client;
 mod common_password;
 pub mod cookie_header;
 pub mod device;
+pub mod ended_sessions;
 pub mod event;
 pub mod instant;
 pub mod login_throttle;

@@ -33,6 +33,14 @@ impl SessionId {
         Ok(Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random::bytes()?).into_uuid()))
     }
 
+    /// An id that is below every id of a session that started at `instant` or later, by the clock of whoever started it, and above
+    /// every one of a session that started a millisecond earlier.
+    #[must_use]
+    pub fn first_at(instant: OffsetDateTime) -> Self {
+        let milliseconds = u64::try_from(instant.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+        Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &[0; 10]).into_uuid())
+    }
+
     /// The id as storage keeps it.
     #[must_use]
     pub fn as_uuid(self) -> Uuid {

@@ -64,8 +64,9 @@ impl LogPosition {
         }
     }
 
-    /// Whether rows may be missing between the last reading and this one.
-    fn starts_over(&self, reading: &Reading, began: Duration) -> bool {
+    /// Whether rows may be missing between the last reading and this one, of a poll that began at `began`.
+    #[must_use]
+    pub fn starts_over(&self, reading: &Reading, began: Duration) -> bool {
         // Rows before the first reading are not known, and after a long silence rows may have been swept.
         self.polled_at.is_none_or(|last| began.saturating_sub(last) > LONGEST_GAP)
             // A server that has taken over, or was restarted, may use transaction ids again that the cursor is already past. One
@@ -81,10 +82,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::{
-        domain::session::SessionId,
-        storage::revocation_feed::Concerned,
-    };
+    use crate::{domain::session::SessionId, storage::revocation_feed::Concerned};
 
     const SECOND: Duration = Duration::from_secs(1);
 

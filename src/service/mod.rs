@@ -22,6 +22,7 @@ mod login_throttle;
 pub mod password_pool;
 pub mod registry;
 pub mod revocation_follower;
+pub mod revocations;
 pub mod session_cache;
 pub mod session_count;
 pub mod session_loader;

@@ -122,7 +122,11 @@ impl Registry {
             let stood: Vec<_> = stood.collect();
             watch.others = stood.iter().map(|(heart, since)| (heart.replica, (heart.beat, *since))).collect();
             let silent = |since: Duration, lease: u32| began.saturating_sub(since) > Duration::from_secs(lease.into());
-            stood.into_iter().filter(|(heart, since)| silent(*since, heart.lease_seconds)).map(|(heart, _)| *heart).collect()
+            stood
+                .into_iter()
+                .filter(|(heart, since)| silent(*since, heart.lease_seconds))
+                .map(|(heart, _)| *heart)
+                .collect()
         });
         for heart in dead {
             if self.store.remove(heart.replica, Some(heart.beat)).await? {

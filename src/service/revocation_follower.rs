@@ -14,7 +14,12 @@ use std::{
 
 use tokio::sync::{Mutex, Notify};
 
-use super::{freshness::Freshness, log_position::LogPosition, registry::Registry};
+use super::{
+    freshness::Freshness,
+    log_position::LogPosition,
+    registry::Registry,
+    revocations::{Moment, Revocations},
+};
 use crate::{
     clock::Clock,
     storage::{
@@ -38,6 +43,8 @@ pub struct RevocationFollower {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     woken: Arc<Notify>,
+    /// Is told whom the log names.
+    revocations: Option<Arc<Revocations>>,
     /// Whether anybody polls in this process.
     follows: AtomicBool,
     state: Mutex<State>,
@@ -68,7 +75,14 @@ impl RevocationFollower {
     ) -> Self {
         let woken = feed.woken();
         let state = State { feed, position: LogPosition::default(), horizons: VecDeque::new() };
-        Self { registry, freshness, clock, metrics, woken, follows: AtomicBool::new(false), state: Mutex::new(state) }
+        let (follows, state) = (AtomicBool::new(false), Mutex::new(state));
+        Self { registry, freshness, clock, metrics, woken, revocations: None, follows, state }
+    }
+
+    /// The same, telling a feed whom the log names.
+    #[must_use]
+    pub fn telling(self, revocations: Arc<Revocations>) -> Self {
+        Self { revocations: Some(revocations), ..self }
     }
 
     /// Is told when a poll is worth while before its time.
@@ -110,7 +124,14 @@ impl RevocationFollower {
     /// cost the connection, and with it everything in memory.
     pub async fn catch_up(self: &Arc<Self>) {
         let this = Arc::clone(self);
-        if tokio::spawn(async move { this.catch_up_now().await }).await.is_err() {
+        let caught_up = tokio::spawn(async move {
+            this.catch_up_now().await;
+            // What was ended is in this replica's own feed when the caller says so. Where that fails, the feed has no answer.
+            if let Some(revocations) = &this.revocations {
+                let _ = revocations.settle().await;
+            }
+        });
+        if caught_up.await.is_err() {
             self.freshness.mark_everyone(self.clock.monotonic());
         }
     }
@@ -129,11 +150,15 @@ impl RevocationFollower {
         }
         if self.poll_locked(&mut state).await.is_err() {
             self.freshness.mark_everyone(self.clock.monotonic());
+            if let Some(revocations) = &self.revocations {
+                revocations.lose_track();
+            }
         }
     }
 
     async fn poll_locked(&self, state: &mut State) -> Result<(), StorageError> {
         let began = self.clock.monotonic();
+        let wall = self.clock.now();
         let (mut reading, ages) = state.feed.read().await?;
         reading.registered &= self.registry.counts_in(began);
         for (entry, age) in reading.entries.iter().zip(ages) {
@@ -142,6 +167,10 @@ impl RevocationFollower {
             }
         }
         let horizon = reading.horizon;
+        if let Some(revocations) = &self.revocations {
+            let found = (!state.position.starts_over(&reading, began)).then_some(reading.entries.as_slice());
+            revocations.note(found, Moment { monotonic: began, wall });
+        }
         state.position.apply(&reading, began, &self.freshness);
         if let Some(number) = reading.barrier {
             // Everything that was committed before it was raised is marked. Whoever waits may wait a little longer; others poll.

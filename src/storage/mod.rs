@@ -7,11 +7,13 @@
 //! - [`migrate`]: the schema.
 //! - [`sessions`] with [`session_changes`] and [`former_tokens`], [`accounts`], [`login_throttle`], [`signing_keys`],
 //!   [`clients`], [`hook_deliveries`]: the stores.
+//! - [`revocation_feed`], [`ended_sessions`]: what the revocation log says, and which ends that comes to.
 
 pub mod accounts;
 mod at_home;
 pub mod clients;
 mod connection_string;
+pub mod ended_sessions;
 pub mod error;
 pub mod former_tokens;
 pub mod hook_deliveries;

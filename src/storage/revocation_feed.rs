@@ -157,11 +157,8 @@ impl RevocationFeed {
         let seen = connection.seen.as_ref().map(|(snapshot, _)| snapshot);
         let limit = i64::try_from(MAX_ROWS + 1).unwrap_or(i64::MAX);
         let replica = self.replica.as_uuid();
-        let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
-            (/* seen */ &seen, Type::TEXT),
-            (/* limit */ &limit, Type::INT8),
-            (/* replica_id */ &replica, Type::UUID),
-        ];
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(/* seen */ &seen, Type::TEXT), (/* limit */ &limit, Type::INT8), (/* replica_id */ &replica, Type::UUID)];
         // Typed, so that no statement is kept on a server connection that a pooler may take away.
         let rows = connection.client.query_typed(query.text, &parameters).await;
         let rows = rows.map_err(|source| StorageError::Query { query: query.name, source })?;

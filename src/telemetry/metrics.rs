@@ -121,6 +121,12 @@ metrics! {
     invalidation_healthy: IntGauge;
     /// How long ago the last successful reading of the revocation log began, in seconds; NaN before the first.
     invalidation_lag_seconds: Gauge;
+    /// Sessions that the feed of revocations names.
+    revocations_feed_entries: IntGauge;
+    /// Requests that wait for changes of the feed of revocations, event streams included.
+    revocations_feed_listeners: IntGauge;
+    /// Whether this replica could serve the feed of revocations: 1 or 0. Nobody follows it where it is 0 all the time.
+    revocations_feed_complete: IntGauge;
     /// What is kept in memory: `sessions`, and `tokens` of theirs.
     cache_entries: IntGaugeVec["cache"];
     /// Lookups in memory, by cache and result.

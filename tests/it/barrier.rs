@@ -94,7 +94,9 @@ async fn the_version_before_has_no_row_and_is_waited_for_all_the_same() {
     app.state.accounts.sweep().await.unwrap();
     assert_eq!(app.database.count(OTHERS).await, 1, "this replica's own");
     // What that version does at its start and every minute.
-    app.database.execute("DELETE FROM login_throttle WHERE key_digest IN (SELECT key_digest FROM login_throttle)").await;
+    app.database
+        .execute("DELETE FROM login_throttle WHERE key_digest IN (SELECT key_digest FROM login_throttle)")
+        .await;
     assert_eq!(app.database.count(OTHERS).await, 2);
     let session = app.given_session("alice").await;
     let (_, took) = revoke(&app, &session).await;

@@ -34,6 +34,7 @@ mod public_session;
 mod renewal;
 mod replicas;
 mod revocation_feed;
+mod revocations;
 mod roles;
 mod session_cap;
 mod sign_in;
