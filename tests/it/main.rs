@@ -6,6 +6,7 @@ mod admin_sessions;
 mod at_rest;
 mod cli;
 mod database_faults;
+mod deploy;
 mod dev;
 mod discovery;
 mod docs;
