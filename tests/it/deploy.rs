@@ -4,6 +4,7 @@
 mod compose;
 mod compose_rules;
 mod graph;
+mod healthcheck;
 mod image;
 mod kubernetes;
 mod services;
