@@ -13,6 +13,7 @@ use crate::{
     outbound::webhook::{Receiver, SetupError},
     service::{
         accounts::{AccountParts, Accounts},
+        canary::Canary,
         events::Events,
         freshness::Freshness,
         keys::KeyRules,
@@ -22,7 +23,7 @@ use crate::{
         webhook::{Webhook, WebhookRules},
     },
     storage::{
-        accounts::AccountStore, hook_deliveries::HookDeliveryStore, login_throttle::LoginThrottleStore,
+        accounts::AccountStore, canary::CanaryStore, hook_deliveries::HookDeliveryStore, login_throttle::LoginThrottleStore,
         revocation_feed::RevocationFeed, run::Database, url::DatabaseUrl,
     },
     telemetry::metrics::Metrics,
@@ -55,6 +56,19 @@ pub(super) fn follower(
     let connect_timeout = config.database.connect_timeout.min(patience);
     let feed = RevocationFeed::new(url.clone(), connect_timeout, patience, Arc::clone(clock), metrics.clone());
     RevocationFollower::new(feed, Arc::clone(freshness), Arc::clone(clock), metrics.clone())
+}
+
+/// The canary, where it is wanted.
+pub(super) fn canary(
+    config: &Config,
+    database: &Database,
+    freshness: &Arc<Freshness>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Option<Canary> {
+    let interval = config.exchange.canary_interval?;
+    let (store, bound) = (CanaryStore::new(database.clone()), config.exchange.max_staleness);
+    Some(Canary::new(store, Arc::clone(freshness), interval, bound, Arc::clone(clock), metrics.clone()))
 }
 
 /// The webhook, where one is configured.

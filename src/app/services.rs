@@ -16,6 +16,7 @@ use crate::{
     service::{
         accounts::Accounts,
         activity::Activity,
+        canary::Canary,
         clients::Clients,
         events::Events,
         exchange::{Exchange, IssuerRules},
@@ -39,7 +40,10 @@ use crate::{
         signing_keys::SigningKeyStore,
         url::{DatabaseUrl, DatabaseUrlError},
     },
-    telemetry::{error_chain::ErrorChain, metrics::Metrics},
+    telemetry::{
+        error_chain::ErrorChain,
+        metrics::{Metrics, seconds},
+    },
     version,
 };
 
@@ -131,6 +135,8 @@ pub struct Services {
     pub sessions: Arc<Sessions>,
     /// Follows the revocation log.
     pub follower: Arc<RevocationFollower>,
+    /// Measures how long a revocation takes, where that is wanted.
+    pub canary: Option<Arc<Canary>>,
     /// The sessions that are kept in memory.
     pub live: Arc<LiveSessions>,
     /// How many sessions are live.
@@ -168,6 +174,9 @@ impl Services {
     /// [`ServicesError`] names the setting that is in the way.
     pub fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServicesError> {
         let metrics = Metrics::new().map_err(|_| ServicesError::Metrics)?;
+        metrics.exchange_max_staleness_seconds.set(seconds(config.exchange.max_staleness));
+        let connections = config.database.pool_size + config.database.operations_pool_size;
+        metrics.database_pool_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
         metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
         let vault = Arc::new(vault(config)?);
         let url = database_url(config)?;
@@ -182,6 +191,7 @@ impl Services {
         let activity = Arc::new(Activity::new(store.clone(), idle, metrics.clone()));
         let freshness = Arc::new(Freshness::new(config.exchange.max_staleness, LONGEST_KEPT));
         let follower = Arc::new(parts::follower(config, &url, &freshness, &clock, &metrics));
+        let canary = parts::canary(config, &database, &freshness, &clock, &metrics).map(Arc::new);
         let cache_size = config.exchange.cache_size as u64;
         let loader = Arc::new(SessionLoader::new(
             store.clone(),
@@ -195,7 +205,7 @@ impl Services {
         let session_count = Arc::new(SessionCount::new(store.clone(), idle, Arc::clone(&clock), metrics.clone()));
         let rules = parts::session_rules(config);
         let webhook = parts::webhook(config, &database, &clock, &metrics)?;
-        let events = Arc::new(Events::new(webhook));
+        let events = Arc::new(Events::new(webhook, metrics.clone()));
         let sessions = Arc::new(Sessions::new(
             store,
             Arc::clone(&vault),
@@ -257,6 +267,7 @@ impl Services {
             events,
             sessions,
             follower,
+            canary,
             live,
             session_count,
             keys,

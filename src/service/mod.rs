@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod activity;
+pub mod canary;
 pub mod clients;
 pub mod events;
 pub mod exchange;

@@ -31,6 +31,8 @@ queries! {
     ACCOUNT_REMOVE = "account/remove",
     ACCOUNT_REPLACE_PASSWORD_HASH = "account/replace_password_hash",
     ACCOUNT_SET_PASSWORD = "account/set_password",
+    CANARY_TAKE_TURN = "canary/take_turn",
+    CANARY_WATCH = "canary/watch",
     CLIENT_FIND_BY_SECRET_DIGEST = "client/find_by_secret_digest",
     CLIENT_INSERT = "client/insert",
     CLIENT_LIST = "client/list",

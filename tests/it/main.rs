@@ -4,6 +4,7 @@
 mod accounts;
 mod admin_sessions;
 mod at_rest;
+mod canary;
 mod cli;
 mod database_faults;
 mod deploy;
