@@ -266,7 +266,8 @@ mod tests {
 
     #[test]
     fn what_is_no_host_and_port_cannot_end_a_directive() {
-        for text in ["", "one", "one:", "one:port", "one:70000", ":1", "a b:1", "a;:1", "a{:1", "$a:1", "-a:1", "a/b:1"] {
+        for text in ["", "one", "one:", "one:port", "one:70000", ":1", "a b:1", "a;:1", "a{:1", "$a:1", "-a:1", "a/b:1"]
+        {
             assert_eq!(text.parse::<Endpoint>(), Err(NoEndpoint), "{text}");
         }
         assert_eq!(Endpoint::new("::1", 7).unwrap().to_string(), "[::1]:7");

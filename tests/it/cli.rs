@@ -43,10 +43,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["users", "enable"], &[]),
     (&["users", "delete"], &[]),
     (&["gateway-config"], &[]),
-    (
-        &["gateway-config", "nginx"],
-        &["--application", "--audience", "--listen", "--replica", "--standard-streams"],
-    ),
+    (&["gateway-config", "nginx"], &["--application", "--audience", "--listen", "--replica", "--standard-streams"]),
     (&["healthcheck"], &[]),
 ];
 

@@ -22,7 +22,7 @@ pub(super) fn make_secrets(directory: &Path) -> String {
 
 /// What the replicas are told, as our own parser understands it.
 fn settings(services: &Services, replica: &str) -> Config {
-    let variables = services.environment(replica).into_iter().map(|(name, value)| (name.into(), value.into()));
+    let variables = services.environment(replica);
     Config::load(None, variables).unwrap_or_else(|error| panic!("{error}")).config
 }
 

@@ -22,8 +22,7 @@ fn faults(compose: &Value) -> Vec<String> {
     }
     for kind in ["networks", "volumes", "secrets"] {
         let used: BTreeSet<&str> = services.values().flat_map(|service| named(service, kind)).collect();
-        let declared: BTreeSet<&str> =
-            compose[kind].as_object().unwrap_or(&empty).keys().map(String::as_str).collect();
+        let declared: BTreeSet<&str> = compose[kind].as_object().unwrap_or(&empty).keys().map(String::as_str).collect();
         for name in used.symmetric_difference(&declared) {
             faults.push(format!("{kind}: {name} is not both declared and used"));
         }

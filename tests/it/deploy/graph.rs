@@ -1,6 +1,6 @@
 //! The service graph of `docker-compose.yml`, run: Postgres with its two roles, two replicas, the microservice, nginx and Prometheus.
 
-use std::{fs, time::Duration};
+use std::{fs, process::Stdio, time::Duration};
 
 use ephemint::dev::{
     postgres::{Durability, EmbeddedPostgres, Options},
@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::process::Command;
+use tokio_postgres::error::SqlState;
 
 use super::{compose::make_secrets, root, services::Services};
 use crate::support::{
@@ -105,8 +106,7 @@ async fn postgres(services: &Services) -> EmbeddedPostgres {
     let options = Options { directory, durability: Durability::ThrowAway, binaries: None };
     let postgres = tokio::task::spawn_blocking(move || EmbeddedPostgres::start(&options)).await.unwrap();
     let postgres = postgres.unwrap_or_else(|error| panic!("the tests need Postgres: {error}"));
-    let (client, connection) =
-        tokio_postgres::connect(&postgres.url("postgres"), tokio_postgres::NoTls).await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&postgres.url("postgres"), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute("CREATE DATABASE ephemint").await.unwrap();
     let rules: String = client.query_one("SHOW hba_file", &[]).await.unwrap().get(0);
@@ -119,6 +119,14 @@ async fn postgres(services: &Services) -> EmbeddedPostgres {
     roles.env("PGHOST", postgres.socket_directory()).env("PGUSER", "ephemint");
     let output = roles.output().await.unwrap();
     assert!(output.status.success(), "{}", complaint(&output));
+
+    // The rules are read anew some time after they were asked for.
+    let guessed = postgres.url("ephemint").replace("//ephemint@", "//ephemint_runtime:guessed@");
+    eventually("nobody gets in without the password", async || {
+        let refused = tokio_postgres::connect(&guessed, tokio_postgres::NoTls).await.err()?;
+        (refused.code() == Some(&SqlState::INVALID_PASSWORD)).then_some(())
+    })
+    .await;
 
     // The server's name in the URLs, by what stands for it here.
     let socket = format!("@/ephemint?host={}&", postgres.socket_directory().display());
@@ -139,7 +147,7 @@ async fn the_services_of_the_compose_file_work_together() {
 
     // What docs/deploying.md has one type: an account, and a credential for the admin listener.
     let mut add = graph.services.ephemint("ephemint-1", &["users", "add", "alice"]);
-    let mut child = add.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child = add.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     tokio::io::AsyncWriteExt::write_all(&mut stdin, PASSWORD.as_bytes()).await.unwrap();
     drop(stdin);

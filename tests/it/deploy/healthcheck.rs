@@ -41,17 +41,23 @@ async fn a_gateway_of_its_own_machine_is_told_where_the_replicas_are() {
     let everywhere = "public.listen = '0.0.0.0:8080'\ngateway.listen = '[::]:8081'";
     let file = config_file("postgresql://e@127.0.0.1:1/e", everywhere);
     let print = async |arguments: &[&str]| {
-        let output = run(file.path(), &[&["gateway-config", "nginx", "--audience", "orders"], arguments].concat()).await;
+        let output =
+            run(file.path(), &[&["gateway-config", "nginx", "--audience", "orders"], arguments].concat()).await;
         (output.status.code(), String::from_utf8(output.stdout.clone()).unwrap(), complaint(&output))
     };
     let servers = |text: &str| -> Vec<String> {
-        text.lines().map(str::trim).filter(|line| line.starts_with("server ") && line.ends_with(';')).map(str::to_owned).collect()
+        text.lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with("server ") && line.ends_with(';'))
+            .map(str::to_owned)
+            .collect()
     };
     let (code, text, said) = print(&[]).await;
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(servers(&text), ["server 127.0.0.1:8080;", "server [::1]:8081;", "server 127.0.0.1:8090;"]);
 
-    let named = ["--replica", "10.0.0.5", "--replica", "eph-2.internal", "--application", "orders:80", "--standard-streams"];
+    let named =
+        ["--replica", "10.0.0.5", "--replica", "eph-2.internal", "--application", "orders:80", "--standard-streams"];
     let (_, text, _) = print(&named).await;
     let expected = ["10.0.0.5:8080", "eph-2.internal:8080", "10.0.0.5:8081", "eph-2.internal:8081", "orders:80"];
     assert_eq!(servers(&text), expected.map(|server| format!("server {server};")));

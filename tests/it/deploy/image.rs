@@ -64,7 +64,10 @@ fn it_runs_without_rights_and_stops_like_the_service() {
     }
     let compose = yaml("docker-compose.yml");
     assert_eq!(compose["services"]["ephemint-1"]["user"], "65532:65532");
-    assert_eq!(texts(&compose["services"]["ephemint-1"]["healthcheck"]["test"])[1..], ["/usr/local/bin/ephemint", "healthcheck"]);
+    assert_eq!(
+        texts(&compose["services"]["ephemint-1"]["healthcheck"]["test"])[1..],
+        ["/usr/local/bin/ephemint", "healthcheck"]
+    );
 }
 
 #[test]

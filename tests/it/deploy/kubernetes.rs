@@ -110,8 +110,12 @@ fn pods_have_no_rights_and_their_secrets_are_named_not_written() {
     }
     let namespace = manifest("Namespace", "ephemint");
     assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
-    let secrets: Vec<&str> =
-        pod["volumes"].as_array().unwrap().iter().filter_map(|volume| volume["secret"]["secretName"].as_str()).collect();
+    let secrets: Vec<&str> = pod["volumes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|volume| volume["secret"]["secretName"].as_str())
+        .collect();
     assert_eq!(secrets, ["ephemint", "ephemint-migrate"]);
     assert!(files(FOLDER, ".yaml").iter().all(|source| !source.text.contains("kind: Secret")));
 }

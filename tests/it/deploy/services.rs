@@ -100,7 +100,8 @@ impl Services {
 
     /// A word whose path, if it has one, is that of a rendered copy of what is mounted there.
     fn mounted(&self, service: &str, word: &str) -> String {
-        let (option, path) = word.split_once("=/").map_or(("", word), |(option, _)| (option, &word[option.len() + 1..]));
+        let (option, path) =
+            word.split_once("=/").map_or(("", word), |(option, _)| (option, &word[option.len() + 1..]));
         for mount in texts(&self.compose["services"][service]["volumes"]) {
             let mut parts = mount.split(':');
             let (source, target) = (parts.next().unwrap(), parts.next().unwrap());

@@ -68,8 +68,10 @@ fn it_gives_the_service_time_and_its_secrets_as_credentials() {
         .iter()
         .map(|line| line.split_once(':').map(|(name, path)| (name.to_owned(), path.to_owned())).unwrap())
         .collect();
-    let read: Vec<String> =
-        said("Environment").iter().filter_map(|line| line.split_once("=%d/").map(|(_, name)| name.to_owned())).collect();
+    let read: Vec<String> = said("Environment")
+        .iter()
+        .filter_map(|line| line.split_once("=%d/").map(|(_, name)| name.to_owned()))
+        .collect();
     assert_eq!(read.len(), credentials.len());
     for name in read {
         assert_eq!(credentials[&name], format!("/etc/ephemint/{name}"));
