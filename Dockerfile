@@ -1,7 +1,7 @@
 # The image of Ephemint: `docker build --build-arg EPHEMINT_COMMIT="$(git rev-parse --short=12 HEAD)" -t ephemint .`
 #
-# Both stages are Debian 12, so that the program meets the OpenSSL and the C library that it was linked with. The runtime image has
-# no shell, no package manager and no version tags: its digest is the only exact name. Raise it with the base images' updates.
+# Both stages are Debian 12, so that the program meets the C library that it was linked with. OpenSSL is needed to build josekit. The
+# runtime image has no shell, no package manager and no version tags: its digest is the only exact name. Raise it from time to time.
 
 FROM rust:1.95.0-slim-bookworm AS build
 # hadolint ignore=DL3008
