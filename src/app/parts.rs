@@ -14,6 +14,7 @@ use crate::{
     random::RandomFailed,
     service::{
         accounts::{AccountParts, Accounts},
+        canary::Canary,
         events::Events,
         exchange::IssuerRules,
         freshness::Freshness,
@@ -26,8 +27,9 @@ use crate::{
         webhook::{Webhook, WebhookRules},
     },
     storage::{
-        accounts::AccountStore, ended_sessions::EndedSessionStore, hook_deliveries::HookDeliveryStore,
-        login_throttle::LoginThrottleStore, revocation_feed::RevocationFeed, run::Database, url::DatabaseUrl,
+        accounts::AccountStore, canary::CanaryStore, ended_sessions::EndedSessionStore,
+        hook_deliveries::HookDeliveryStore, login_throttle::LoginThrottleStore, revocation_feed::RevocationFeed,
+        run::Database, url::DatabaseUrl,
     },
     telemetry::metrics::Metrics,
 };
@@ -95,6 +97,19 @@ pub(super) fn revocations(
     };
     let store = EndedSessionStore::new(database.clone());
     Revocations::new(store, Arc::clone(keys.ring()), rules, Arc::clone(clock), metrics.clone())
+}
+
+/// The canary, where it is wanted.
+pub(super) fn canary(
+    config: &Config,
+    database: &Database,
+    freshness: &Arc<Freshness>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Option<Canary> {
+    let interval = config.exchange.canary_interval?;
+    let (store, bound) = (CanaryStore::new(database.clone()), config.exchange.max_staleness);
+    Some(Canary::new(store, Arc::clone(freshness), interval, bound, Arc::clone(clock), metrics.clone()))
 }
 
 /// The webhook, where one is configured.

@@ -18,6 +18,7 @@ use crate::{
         accounts::Accounts,
         activity::Activity,
         barrier::Barrier,
+        canary::Canary,
         clients::Clients,
         events::Events,
         exchange::{Exchange, IssuerRules},
@@ -44,7 +45,10 @@ use crate::{
         signing_keys::SigningKeyStore,
         url::{DatabaseUrl, DatabaseUrlError},
     },
-    telemetry::{error_chain::ErrorChain, metrics::Metrics},
+    telemetry::{
+        error_chain::ErrorChain,
+        metrics::{Metrics, seconds},
+    },
     version,
 };
 
@@ -143,6 +147,8 @@ pub struct Services {
     pub follower: Arc<RevocationFollower>,
     /// The feed of revocations.
     pub revocations: Arc<Revocations>,
+    /// Measures how long a revocation takes, where that is wanted.
+    pub canary: Option<Arc<Canary>>,
     /// The sessions that are kept in memory.
     pub live: Arc<LiveSessions>,
     /// How many sessions are live.
@@ -182,6 +188,9 @@ impl Services {
     /// [`ServicesError`] names the setting that is in the way.
     pub fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServicesError> {
         let metrics = Metrics::new().map_err(|_| ServicesError::Metrics)?;
+        metrics.exchange_max_staleness_seconds.set(seconds(config.exchange.max_staleness));
+        let connections = config.database.pool_size + config.database.operations_pool_size;
+        metrics.database_pool_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
         metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
         let vault = Arc::new(vault(config)?);
         let url = database_url(config)?;
@@ -212,6 +221,7 @@ impl Services {
         let follower =
             parts::follower(config, &url, &registry, &freshness, &clock, &metrics).telling(Arc::clone(&revocations));
         let follower = Arc::new(follower);
+        let canary = parts::canary(config, &database, &freshness, &clock, &metrics).map(Arc::new);
         let cache_size = config.exchange.cache_size as u64;
         let loader = Arc::new(SessionLoader::new(
             store.clone(),
@@ -224,7 +234,7 @@ impl Services {
         ));
         let session_count = Arc::new(SessionCount::new(store.clone(), idle, Arc::clone(&clock), metrics.clone()));
         let webhook = parts::webhook(config, &database, &clock, &metrics)?;
-        let events = Arc::new(Events::new(webhook));
+        let events = Arc::new(Events::new(webhook, metrics.clone()));
         let sessions = Arc::new(Sessions::new(
             store,
             Arc::clone(&vault),
@@ -277,6 +287,7 @@ impl Services {
             registry,
             follower,
             revocations,
+            canary,
             live,
             session_count,
             keys,

@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod activity;
 pub mod barrier;
+pub mod canary;
 pub mod clients;
 mod entry_size;
 pub mod events;

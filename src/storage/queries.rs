@@ -33,6 +33,8 @@ queries! {
     ACCOUNT_SET_PASSWORD = "account/set_password",
     BARRIER_LOWEST_PASSED = "barrier/lowest_passed",
     BARRIER_RAISE = "barrier/raise",
+    CANARY_TAKE_TURN = "canary/take_turn",
+    CANARY_WATCH = "canary/watch",
     CLIENT_FIND_BY_SECRET_DIGEST = "client/find_by_secret_digest",
     CLIENT_INSERT = "client/insert",
     CLIENT_LIST = "client/list",
