@@ -78,10 +78,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::{
-        domain::session::SessionId,
-        storage::revocation_feed::Concerned,
-    };
+    use crate::{domain::session::SessionId, storage::revocation_feed::Concerned};
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -4,6 +4,7 @@
 mod accounts;
 mod admin_sessions;
 mod at_rest;
+mod cache_memory;
 mod cli;
 mod database_faults;
 mod dev;
