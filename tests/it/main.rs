@@ -6,6 +6,7 @@ mod admin_sessions;
 mod at_rest;
 mod barrier;
 mod canary;
+mod cache_memory;
 mod cli;
 mod database_faults;
 mod deploy;

@@ -14,6 +14,8 @@ fn a_framed_token_is_the_one_that_josekit_makes() {
         for token_type in [TokenType::Jwt, TokenType::AccessToken] {
             let key = key(algorithm);
             let mut header = JwsHeader::new();
+            header.set_algorithm(algorithm.as_str());
+            header.set_key_id(key.kid().as_str());
             header.set_token_type(token_type.as_str());
             let theirs = jws::serialize_compact(payload.as_bytes(), &header, key.jose_signer()).unwrap();
             // Wherever the beginning ends, within a group of bytes or between two.

@@ -15,7 +15,11 @@ fn times_are_integers_in_the_serialized_payload() {
         ] {
             assert!(text.contains(&part), "{text} lacks {part}");
         }
-        assert!(text.starts_with(&format!(r#"{{"iss":"{ISSUER}","sub":"alice","aud":"orders","iat":"#)));
+        assert!(
+            text.starts_with(&format!(
+                r#"{{"iss":"{ISSUER}","aud":"orders","scope":"read write","sub":"alice","iat":"#
+            ))
+        );
     }
 }
 
