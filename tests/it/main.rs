@@ -32,6 +32,7 @@ mod renewal;
 mod replicas;
 mod roles;
 mod session_cap;
+mod session_loader;
 mod sign_in;
 mod sql;
 mod sql_files;
