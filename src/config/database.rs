@@ -23,7 +23,7 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         .secret(),
     SettingDoc::new("database.migrate", Switch, "true or false", "Whether the service applies migrations at start.")
         .default("true"),
-    SettingDoc::new("database.pool_size", Number, "1 to 1000", "Most open connections to the database.").default("16"),
+    SettingDoc::new("database.pool_size", Number, "1 to 1000", "Most open connections to look presented tokens up; beyond it each worker of the gateway listener has one for exchanges.").default("16"),
     SettingDoc::new(
         "database.operations_pool_size",
         Number,

@@ -187,9 +187,10 @@ impl LiveSessions {
         consistency: Consistency,
     ) -> Result<Live, LiveError> {
         let memory = consistency == Consistency::Bounded && self.may_use_memory();
-        let digests = self.vault.session_token_digests(token);
+        let digest = self.vault.session_token_digest(token);
+        let previous = self.vault.previous_session_token_digests(token);
         let joining = if memory { Joining::Allowed } else { Joining::Forbidden };
-        let mut found = self.loader.load(digests.clone(), joining).await?;
+        let mut found = self.loader.load(digest, previous.clone(), joining).await?;
         let of = |found: &Found| match &found.owner {
             Owner::Session(session) => {
                 let source = if found.joined { Source::Joined } else { Source::Database };
@@ -200,7 +201,7 @@ impl LiveSessions {
         if found.joined && !of(&found).is_some_and(|live| self.stands_now(&live)) {
             // The reading that was joined began before something ended, or before the session was there; or it took so long that
             // nothing is known any more of what has ended since.
-            found = self.loader.load(digests, Joining::Forbidden).await?;
+            found = self.loader.load(digest, previous, Joining::Forbidden).await?;
         }
         let Some(live) = of(&found) else {
             return match found.owner {

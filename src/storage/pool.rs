@@ -2,7 +2,13 @@
 //!
 //! Every connection is to a server that takes writes: a replica cannot be asked whether a session is revoked.
 
-use std::{error::Error, fmt, io, num::NonZeroUsize, time::Duration};
+use std::{
+    error::Error,
+    fmt, io,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use deadpool_postgres::{
     BuildError, Hook, HookError, Manager, ManagerConfig, Object, PoolError as DeadpoolError, RecyclingMethod, Runtime,
@@ -43,7 +49,18 @@ pub struct Pool {
     connections: deadpool_postgres::Pool,
     home: Handle,
     get_timeout: Duration,
-    beside: Option<deadpool_postgres::Pool>,
+    recipe: Arc<Recipe>,
+    /// Pools on other runtimes that were made from this one, and are counted with it.
+    branches: Arc<Mutex<Vec<deadpool_postgres::Pool>>>,
+    /// Another pool to the same server.
+    beside: Option<Arc<Pool>>,
+}
+
+/// What connections are made of.
+struct Recipe {
+    config: Config,
+    tls: MakeRustlsConnect,
+    options: PoolOptions,
 }
 
 /// Why a pool could not be set up; nothing was sent to the database yet.
@@ -91,13 +108,30 @@ impl Pool {
     /// # Errors
     /// [`PoolSetupError`] when a certificate file cannot be used, or there is no runtime.
     pub fn new(url: &DatabaseUrl, options: PoolOptions) -> Result<Self, PoolSetupError> {
-        Self::build(url.driver_config(options.connect_timeout), tls::connector(url)?, options)
+        Self::build(Recipe { config: url.driver_config(options.connect_timeout), tls: tls::connector(url)?, options })
     }
 
-    fn build(config: Config, tls: MakeRustlsConnect, options: PoolOptions) -> Result<Self, PoolSetupError> {
+    /// One connection more to the same server, for the runtime of this call and nobody else. It counts as one of this pool's,
+    /// beyond its size. Close it before that runtime ends.
+    ///
+    /// # Errors
+    /// [`PoolSetupError::Build`] when there is no runtime.
+    pub fn branch(&self) -> Result<Self, PoolSetupError> {
+        let options = PoolOptions { size: NonZeroUsize::MIN, ..self.recipe.options };
+        let Recipe { config, tls, .. } = &*self.recipe;
+        let branch = Self::build(Recipe { config: config.clone(), tls: tls.clone(), options })?;
+        let mut branches = self.branches.lock().unwrap_or_else(PoisonError::into_inner);
+        branches.retain(|branch| !branch.is_closed());
+        branches.push(branch.connections.clone());
+        Ok(branch.beside(self))
+    }
+
+    fn build(recipe: Recipe) -> Result<Self, PoolSetupError> {
         let home = Handle::try_current().map_err(|_| BuildError::NoRuntimeSpecified)?;
+        let Recipe { config, tls, options } = &recipe;
         // Fast recycling makes no round trip: a dead connection shows in the first statement.
-        let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(config.clone(), tls.clone(), fast);
         let settings = settings(options.query_timeout);
         let connections = deadpool_postgres::Pool::builder(manager)
             .max_size(options.size.get())
@@ -112,7 +146,8 @@ impl Pool {
                 Box::pin(async move { prepare(connection, &settings).await })
             }))
             .build()?;
-        Ok(Self { connections, beside: None, home, get_timeout: options.wait_timeout + options.connect_timeout })
+        let get_timeout = options.wait_timeout + options.connect_timeout;
+        Ok(Self { connections, home, get_timeout, recipe: Arc::new(recipe), branches: Arc::default(), beside: None })
     }
 
     /// Takes a free connection, makes one where there may be more, or waits.
@@ -140,24 +175,39 @@ impl Pool {
         }
     }
 
-    /// How the pool is doing now.
+    /// How the pool is doing now, its branches included.
     #[must_use]
     pub fn status(&self) -> PoolStatus {
-        let status = self.connections.status();
-        PoolStatus { size: status.size, available: status.available, waiting: status.waiting }
+        let mut sum = PoolStatus { size: 0, available: 0, waiting: 0 };
+        for status in self.all().iter().map(deadpool_postgres::Pool::status) {
+            sum.size += status.size;
+            sum.available += status.available;
+            sum.waiting += status.waiting;
+        }
+        sum
     }
 
     /// The same pool, telling another one to the same server when connections are to be made anew.
     #[must_use]
     pub fn beside(self, other: &Self) -> Self {
-        Self { beside: Some(other.connections.clone()), ..self }
+        Self { beside: Some(Arc::new(other.clone())), ..self }
     }
 
-    /// Closes the connections, here and beside, that are idle and that nobody has taken for `unused_for`.
+    /// Closes the connections, here, in branches and beside, that are idle and that nobody has taken for `unused_for`.
     pub(super) fn close_idle(&self, unused_for: Duration) {
-        for connections in [&self.connections].into_iter().chain(&self.beside) {
+        for connections in self.all() {
             drop(connections.retain(|_, metrics| metrics.last_used() < unused_for));
         }
+        if let Some(beside) = &self.beside {
+            beside.close_idle(unused_for);
+        }
+    }
+
+    /// Its own connections and those of its branches.
+    fn all(&self) -> Vec<deadpool_postgres::Pool> {
+        let branches = self.branches.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = branches.iter().filter(|branch| !branch.is_closed());
+        std::iter::once(&self.connections).chain(open).cloned().collect()
     }
 
     /// Has every connection prepare its statements anew.
@@ -165,9 +215,10 @@ impl Pool {
         self.connections.manager().statement_caches.clear();
     }
 
-    /// Closes idle connections, ends all waits with [`PoolError::Closed`], and closes the rest as they are returned.
+    /// Closes idle connections, ends all waits with [`PoolError::Closed`], and closes the rest as they are returned. Branches are
+    /// closed too.
     pub fn close(&self) {
-        self.connections.close();
+        self.all().iter().for_each(deadpool_postgres::Pool::close);
     }
 }
 

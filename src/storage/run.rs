@@ -8,7 +8,7 @@ use tokio_postgres::{Error, Row, types::ToSql};
 use super::{
     error::StorageError,
     loan::Loan,
-    pool::{Pool, PoolStatus},
+    pool::{Pool, PoolSetupError, PoolStatus},
     queries::Query,
 };
 use crate::{
@@ -45,6 +45,14 @@ impl Database {
     #[must_use]
     pub fn pool_status(&self) -> PoolStatus {
         self.pool.status()
+    }
+
+    /// The same database over one connection more, for the runtime of this call and nobody else.
+    ///
+    /// # Errors
+    /// [`PoolSetupError`] when there is no runtime.
+    pub(super) fn branch(&self) -> Result<Self, PoolSetupError> {
+        Ok(Self { pool: self.pool.branch()?, ..self.clone() })
     }
 
     /// Closes every connection; later statements fail as unavailable.

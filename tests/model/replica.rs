@@ -46,7 +46,7 @@ pub(crate) struct News {
     other: bool,
 }
 
-/// A reading of the watched session: one round of `SessionLoader::lane`.
+/// A reading of the watched session: `Lane::read_round`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Reading {
     None,
@@ -294,7 +294,7 @@ impl Replica {
         self.reading = Reading::Found { generation, read_at, alive };
     }
 
-    /// `SessionLoader::lane` fails: everybody who waits has 503.
+    /// `Lane::read_round` fails: everybody who waits has 503.
     pub(crate) fn reading_fails(&mut self) {
         self.reading = Reading::None;
         if matches!(self.exchange, Exchange::Waiting { .. }) {
@@ -302,7 +302,7 @@ impl Replica {
         }
     }
 
-    /// `SessionCache::take`, and whoever waits is answered.
+    /// `SessionCache::take` or `confirm`, and whoever waits is answered.
     pub(crate) fn reading_ends(&mut self, now: u8, rules: &Rules) {
         let Reading::Found { generation, read_at, alive } = self.reading else { return };
         self.reading = Reading::None;
