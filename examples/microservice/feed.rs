@@ -96,11 +96,13 @@ impl Feed {
         let request = self.client.get(&self.url).header(header::ACCEPT, "text/event-stream");
         let request = last.into_iter().fold(request, |request, last| request.header("last-event-id", last));
         let response = timeout(self.patience, request.send()).await.map_err(|error| error.to_string())?;
-        let mut response = response.and_then(reqwest::Response::error_for_status).map_err(described)?;
+        let mut response = response.and_then(reqwest::Response::error_for_status).map_err(|error| described(&error))?;
         let mut buffer = Vec::new();
         // A heartbeat comes at least every second where nothing else does; silence means that the connection is dead.
-        while let Some(chunk) =
-            timeout(self.patience, response.chunk()).await.map_err(|error| error.to_string())?.map_err(described)?
+        while let Some(chunk) = timeout(self.patience, response.chunk())
+            .await
+            .map_err(|error| error.to_string())?
+            .map_err(|error| described(&error))?
         {
             buffer.extend_from_slice(&chunk);
             while let Some(end) = buffer.windows(2).position(|pair| pair == b"\n\n") {
@@ -119,8 +121,9 @@ impl Feed {
 
     async fn poll(&self) -> Result<(), String> {
         let response = self.client.get(&self.url).timeout(self.patience).send().await;
-        let text = response.and_then(reqwest::Response::error_for_status).map_err(described)?.text().await;
-        self.take(&text.map_err(described)?).await
+        let text =
+            response.and_then(reqwest::Response::error_for_status).map_err(|error| described(&error))?.text().await;
+        self.take(&text.map_err(|error| described(&error))?).await
     }
 
     async fn take(&self, text: &str) -> Result<(), String> {
@@ -135,7 +138,7 @@ impl Feed {
 }
 
 /// An error with its causes.
-fn described(error: reqwest::Error) -> String {
+fn described(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,4 +1,5 @@
 //! The example microservice, run as a process: what it refuses, how soon, and what it does without the feed.
+#![expect(clippy::print_stderr, reason = "what was measured is told")]
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
