@@ -58,6 +58,13 @@ impl Background {
             let follower = Arc::clone(&follower);
             async move { follower.sweep().await.map(drop) }
         });
+        if let Some(canary) = &services.canary {
+            let canary = Arc::clone(canary);
+            starting.every("canary", canary.interval(), move || {
+                let canary = Arc::clone(&canary);
+                async move { canary.step().await }
+            });
+        }
         let (database, clock, metrics) =
             (services.database.clone(), Arc::clone(&services.clock), services.metrics.clone());
         starting.every("clock_skew", SKEW_INTERVAL, move || {

@@ -14,19 +14,22 @@ use crate::{
     random::RandomFailed,
     service::{
         accounts::{AccountParts, Accounts},
+        canary::Canary,
         events::Events,
         exchange::IssuerRules,
         freshness::Freshness,
         keys::{KeyRules, Keys},
         password_pool::{PasswordPool, PasswordPoolOptions},
+        registry::Registry,
         revocation_follower::RevocationFollower,
         revocations::{FeedRules, Revocations},
         sessions::SessionRules,
         webhook::{Webhook, WebhookRules},
     },
     storage::{
-        accounts::AccountStore, ended_sessions::EndedSessionStore, hook_deliveries::HookDeliveryStore,
-        login_throttle::LoginThrottleStore, revocation_feed::RevocationFeed, run::Database, url::DatabaseUrl,
+        accounts::AccountStore, canary::CanaryStore, ended_sessions::EndedSessionStore,
+        hook_deliveries::HookDeliveryStore, login_throttle::LoginThrottleStore, revocation_feed::RevocationFeed,
+        run::Database, url::DatabaseUrl,
     },
     telemetry::metrics::Metrics,
 };
@@ -50,14 +53,16 @@ pub(super) fn session_rules(config: &Config) -> SessionRules {
 pub(super) fn follower(
     config: &Config,
     url: &DatabaseUrl,
+    registry: &Arc<Registry>,
     freshness: &Arc<Freshness>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> RevocationFollower {
     let patience = config.database.query_timeout.min(config.exchange.max_staleness);
     let connect_timeout = config.database.connect_timeout.min(patience);
-    let feed = RevocationFeed::new(url.clone(), connect_timeout, patience, Arc::clone(clock), metrics.clone());
-    RevocationFollower::new(feed, Arc::clone(freshness), Arc::clone(clock), metrics.clone())
+    let feed =
+        RevocationFeed::new(registry.id(), url.clone(), connect_timeout, patience, Arc::clone(clock), metrics.clone());
+    RevocationFollower::new(feed, Arc::clone(registry), Arc::clone(freshness), Arc::clone(clock), metrics.clone())
 }
 
 /// Who issues tokens, with what.
@@ -92,6 +97,19 @@ pub(super) fn revocations(
     };
     let store = EndedSessionStore::new(database.clone());
     Revocations::new(store, Arc::clone(keys.ring()), rules, Arc::clone(clock), metrics.clone())
+}
+
+/// The canary, where it is wanted.
+pub(super) fn canary(
+    config: &Config,
+    database: &Database,
+    freshness: &Arc<Freshness>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Option<Canary> {
+    let interval = config.exchange.canary_interval?;
+    let (store, bound) = (CanaryStore::new(database.clone()), config.exchange.max_staleness);
+    Some(Canary::new(store, Arc::clone(freshness), interval, bound, Arc::clone(clock), metrics.clone()))
 }
 
 /// The webhook, where one is configured.

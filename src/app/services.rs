@@ -17,12 +17,15 @@ use crate::{
     service::{
         accounts::Accounts,
         activity::Activity,
+        barrier::Barrier,
+        canary::Canary,
         clients::Clients,
         events::Events,
         exchange::{Exchange, IssuerRules},
         freshness::Freshness,
         keys::{Keys, KeysError},
         live_sessions::LiveSessions,
+        registry::Registry,
         revocation_follower::RevocationFollower,
         revocations::Revocations,
         session_cache::SessionCache,
@@ -36,12 +39,16 @@ use crate::{
         error::StorageError,
         migrate::{self, MigrateError, Migrated},
         pool::{Pool, PoolOptions, PoolSetupError},
+        replicas::{ReplicaId, ReplicaStore},
         run::Database,
         sessions::SessionStore,
         signing_keys::SigningKeyStore,
         url::{DatabaseUrl, DatabaseUrlError},
     },
-    telemetry::{error_chain::ErrorChain, metrics::Metrics},
+    telemetry::{
+        error_chain::ErrorChain,
+        metrics::{Metrics, seconds},
+    },
     version,
 };
 
@@ -94,6 +101,9 @@ pub enum ServicesError {
     /// No password could be hashed.
     #[error("[password] cannot be used")]
     Password(#[from] HashError),
+    /// The generator gave nothing.
+    #[error(transparent)]
+    Random(#[from] RandomFailed),
     /// The signing keys are not usable.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -107,9 +117,6 @@ pub enum ServicesError {
         /// The longest token that its policy allows.
         length: usize,
     },
-    /// The generator gave nothing.
-    #[error(transparent)]
-    Random(#[from] RandomFailed),
     /// Two metrics clash.
     #[error("the metrics cannot be registered")]
     Metrics,
@@ -134,10 +141,14 @@ pub struct Services {
     pub events: Arc<Events>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
+    /// This replica among all others.
+    pub registry: Arc<Registry>,
     /// Follows the revocation log.
     pub follower: Arc<RevocationFollower>,
     /// The feed of revocations.
     pub revocations: Arc<Revocations>,
+    /// Measures how long a revocation takes, where that is wanted.
+    pub canary: Option<Arc<Canary>>,
     /// The sessions that are kept in memory.
     pub live: Arc<LiveSessions>,
     /// How many sessions are live.
@@ -166,6 +177,8 @@ impl Services {
         }
         services.check_schema(config).await?;
         services.prepare_keys().await?;
+        // Before the first exchange, so that no barrier misses a decision of this replica.
+        services.registry.beat().await.map_err(|source| ServicesError::Database { place: place(config), source })?;
         Ok(services)
     }
 
@@ -175,6 +188,9 @@ impl Services {
     /// [`ServicesError`] names the setting that is in the way.
     pub fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServicesError> {
         let metrics = Metrics::new().map_err(|_| ServicesError::Metrics)?;
+        metrics.exchange_max_staleness_seconds.set(seconds(config.exchange.max_staleness));
+        let connections = config.database.pool_size + config.database.operations_pool_size;
+        metrics.database_pool_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
         metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
         let vault = Arc::new(vault(config)?);
         let url = database_url(config)?;
@@ -188,6 +204,11 @@ impl Services {
         let idle = config.session.idle_rule();
         let activity = Arc::new(Activity::new(store.clone(), idle, metrics.clone()));
         let freshness = Arc::new(Freshness::new(config.exchange.max_staleness, LONGEST_KEPT));
+        let rules = parts::session_rules(config);
+        let replicas = ReplicaStore::new(database.clone());
+        let id = ReplicaId::generate()?;
+        let registry = Arc::new(Registry::new(id, rules.revocation_bound, replicas.clone(), Arc::clone(&clock)));
+        let barrier = Barrier::new(Arc::clone(&registry), replicas, Arc::clone(&clock));
         let keys = Arc::new(Keys::new(
             SigningKeyStore::new(database.clone()),
             Arc::clone(&vault),
@@ -197,8 +218,10 @@ impl Services {
         ));
         let issuer = parts::issuer(config);
         let revocations = Arc::new(parts::revocations(config, &database, &keys, &issuer, &clock, &metrics)?);
-        let follower = parts::follower(config, &url, &freshness, &clock, &metrics).telling(Arc::clone(&revocations));
+        let follower =
+            parts::follower(config, &url, &registry, &freshness, &clock, &metrics).telling(Arc::clone(&revocations));
         let follower = Arc::new(follower);
+        let canary = parts::canary(config, &database, &freshness, &clock, &metrics).map(Arc::new);
         let cache_size = config.exchange.cache_size as u64;
         let loader = Arc::new(SessionLoader::new(
             store.clone(),
@@ -210,9 +233,8 @@ impl Services {
             tokio::runtime::Handle::current(),
         ));
         let session_count = Arc::new(SessionCount::new(store.clone(), idle, Arc::clone(&clock), metrics.clone()));
-        let rules = parts::session_rules(config);
         let webhook = parts::webhook(config, &database, &clock, &metrics)?;
-        let events = Arc::new(Events::new(webhook));
+        let events = Arc::new(Events::new(webhook, metrics.clone()));
         let sessions = Arc::new(Sessions::new(
             store,
             Arc::clone(&vault),
@@ -221,6 +243,7 @@ impl Services {
             Arc::clone(&activity),
             Arc::clone(&events),
             Arc::clone(&follower),
+            barrier,
             metrics.clone(),
         ));
         let live = Arc::new(LiveSessions::new(
@@ -261,8 +284,10 @@ impl Services {
             activity,
             events,
             sessions,
+            registry,
             follower,
             revocations,
+            canary,
             live,
             session_count,
             keys,
@@ -278,7 +303,7 @@ impl Services {
     /// # Errors
     /// [`ServicesError`].
     pub async fn check_schema(&self, config: &Config) -> Result<(), ServicesError> {
-        let place = || database_url(config).map(|url| url.describe()).unwrap_or_default();
+        let place = || place(config);
         let needed = migrate::newest();
         let found = match self.database.schema_version().await {
             Ok(found) => found,
@@ -329,6 +354,11 @@ fn vault(config: &Config) -> Result<Vault, CryptoError> {
     let current = MasterKey::from(*config.secrets.master_key.expose());
     let previous = config.secrets.previous_master_keys.iter().map(|key| MasterKey::from(*key.expose())).collect();
     Vault::new(current, previous)
+}
+
+/// Host, port and database, for people.
+fn place(config: &Config) -> String {
+    database_url(config).map(|url| url.describe()).unwrap_or_default()
 }
 
 fn database_url(config: &Config) -> Result<DatabaseUrl, ServicesError> {

@@ -1,6 +1,7 @@
 //! The nouns of the product and their rules: no I/O, no async, no framework.
 //!
-//! - [`session`]: the session, and the one rule that says whether it is alive.
+//! - [`session`]: the session.
+//! - [`standing`]: the one rule that says whether it is alive.
 //! - [`session_token`]: the secret in the cookie, and the digest that is stored.
 //! - [`cookie_header`]: the exact parser that finds the token in a request.
 //! - [`return_to`]: where a browser goes after signing in.
@@ -8,6 +9,7 @@
 //! - [`audience`]: who a token is for, and what it may say there.
 //! - [`unusual_activity`]: what it means that a session is used from elsewhere.
 //! - [`access_token`]: the exact claim set of a token.
+//! - [`claims_text`]: the same as text, put together of finished parts.
 //! - [`signing_key`]: a key's states, decided by its dates.
 //! - [`client`]: service credentials and their scopes.
 //! - [`username`]: the name of a password account, in its one form.
@@ -23,6 +25,7 @@
 
 pub mod access_token;
 pub mod audience;
+pub mod claims_text;
 pub mod client;
 mod common_password;
 pub mod cookie_header;
@@ -37,6 +40,7 @@ pub mod return_to;
 pub mod session;
 pub mod session_token;
 pub mod signing_key;
+pub mod standing;
 pub mod strict_json;
 pub mod subject;
 pub mod unusual_activity;

@@ -42,9 +42,10 @@ impl LogPosition {
         self.known.contains(entry)
     }
 
-    /// Marks whom the reading of a poll that began at `began` concerns, and then renews the lease as of that moment.
+    /// Marks whom the reading of a poll that began at `began` concerns, and then renews the lease as of that moment. A replica that
+    /// is not in the registry has no lease: barriers do not wait for it.
     pub fn apply(&mut self, reading: &Reading, began: Duration, freshness: &Freshness) {
-        let Reading { horizon, server, entries, .. } = reading;
+        let Reading { horizon, server, entries, registered, .. } = reading;
         if self.starts_over(reading, began) {
             freshness.mark_everyone(began);
         } else {
@@ -57,8 +58,10 @@ impl LogPosition {
         self.server = Some(server.clone());
         self.polled_at = Some(began);
         freshness.age(began);
-        // Last of all: whoever is trusted by this poll has had its marks.
-        freshness.renew(began);
+        if *registered {
+            // Last of all: whoever is trusted by this poll has had its marks.
+            freshness.renew(began);
+        }
     }
 
     /// Whether rows may be missing between the last reading and this one, of a poll that began at `began`.
@@ -79,10 +82,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::{
-        domain::{session::SessionId, subject::Subject},
-        storage::revocation_feed::Concerned,
-    };
+    use crate::{domain::session::SessionId, storage::revocation_feed::Concerned};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -91,7 +91,8 @@ mod tests {
         let entry =
             |&(id, session): &_| LogEntry { written_by: written_by(id), concerned: Concerned::Session(session) };
         let entries = entries.iter().map(entry).collect();
-        Reading { horizon: written_by(horizon), server: "one".into(), reconnected: false, entries }
+        let server = "one".into();
+        Reading { horizon: written_by(horizon), server, reconnected: false, registered: true, barrier: None, entries }
     }
 
     fn session() -> SessionId {
@@ -106,7 +107,7 @@ mod tests {
         let generation = freshness.generation();
         position.apply(next, began, &freshness);
         assert!(freshness.trusted(began));
-        freshness.holds(session, &Subject::parse("alice").unwrap(), generation, SECOND, began)
+        freshness.holds(session, "alice", generation, SECOND, began)
     }
 
     #[test]
@@ -128,6 +129,16 @@ mod tests {
         for (gap, next, began) in gaps {
             assert!(!holds_after(&next, began, session()), "{gap}");
         }
+    }
+
+    #[test]
+    fn without_a_place_in_the_registry_there_is_no_lease() {
+        let freshness = Freshness::new(2 * SECOND, Duration::from_mins(60));
+        let mut position = LogPosition::default();
+        position.apply(&Reading { registered: false, ..reading(10, &[]) }, SECOND, &freshness);
+        assert!(!freshness.trusted(SECOND));
+        position.apply(&reading(10, &[]), 2 * SECOND, &freshness);
+        assert!(freshness.trusted(2 * SECOND));
     }
 
     #[test]

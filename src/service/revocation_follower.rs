@@ -17,6 +17,7 @@ use tokio::sync::{Mutex, Notify};
 use super::{
     freshness::Freshness,
     log_position::LogPosition,
+    registry::Registry,
     revocations::{Moment, Revocations},
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
         error::StorageError,
         revocation_feed::{Horizon, RevocationFeed},
     },
-    telemetry::metrics::Metrics,
+    telemetry::{error_chain::ErrorChain, metrics::Metrics},
 };
 
 /// For how long rows stay in the log after every poll can have read them: longer than the gap after which a replica starts over.
@@ -37,6 +38,7 @@ const SWEEP_BATCH: i64 = 10_000;
 
 /// Keeps [`Freshness`] up to date with the database.
 pub struct RevocationFollower {
+    registry: Arc<Registry>,
     freshness: Arc<Freshness>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -64,11 +66,17 @@ impl fmt::Debug for RevocationFollower {
 impl RevocationFollower {
     /// A follower that has read nothing yet.
     #[must_use]
-    pub fn new(feed: RevocationFeed, freshness: Arc<Freshness>, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+    pub fn new(
+        feed: RevocationFeed,
+        registry: Arc<Registry>,
+        freshness: Arc<Freshness>,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+    ) -> Self {
         let woken = feed.woken();
         let state = State { feed, position: LogPosition::default(), horizons: VecDeque::new() };
         let (follows, state) = (AtomicBool::new(false), Mutex::new(state));
-        Self { freshness, clock, metrics, woken, revocations: None, follows, state }
+        Self { registry, freshness, clock, metrics, woken, revocations: None, follows, state }
     }
 
     /// The same, telling a feed whom the log names.
@@ -89,8 +97,25 @@ impl RevocationFollower {
     /// [`StorageError`]; the lease is not renewed then, and runs out by itself.
     pub async fn poll(&self) -> Result<(), StorageError> {
         self.follows.store(true, Ordering::Release);
+        let now = self.clock.monotonic();
+        if !self.registry.counts_in(now) {
+            // A lease needs it.
+            self.beat().await;
+        } else if self.registry.is_due(now) {
+            return tokio::join!(self.poll_once(), self.beat()).0;
+        }
+        self.poll_once().await
+    }
+
+    async fn poll_once(&self) -> Result<(), StorageError> {
         let mut state = self.state.lock().await;
         self.poll_locked(&mut state).await
+    }
+
+    async fn beat(&self) {
+        if let Err(error) = self.registry.beat().await {
+            tracing::debug!(error = %ErrorChain(&error), "the registry of replicas was not told that this one lives");
+        }
     }
 
     /// Returns once everything that was committed before the call is marked here, or everyone is.
@@ -133,7 +158,8 @@ impl RevocationFollower {
     async fn poll_locked(&self, state: &mut State) -> Result<(), StorageError> {
         let began = self.clock.monotonic();
         let wall = self.clock.now();
-        let (reading, ages) = state.feed.read().await?;
+        let (mut reading, ages) = state.feed.read().await?;
+        reading.registered &= self.registry.counts_in(began);
         for (entry, age) in reading.entries.iter().zip(ages) {
             if !state.position.knows(entry) {
                 self.metrics.revocation_propagation_seconds.observe(age.max(0.0));
@@ -145,6 +171,15 @@ impl RevocationFollower {
             revocations.note(found, Moment { monotonic: began, wall });
         }
         state.position.apply(&reading, began, &self.freshness);
+        if let Some(number) = reading.barrier {
+            // Everything that was committed before it was raised is marked. Whoever waits may wait a little longer; others poll.
+            let registry = Arc::clone(&self.registry);
+            tokio::spawn(async move {
+                if let Err(error) = registry.pass(number).await {
+                    tracing::debug!(error = %ErrorChain(&error), "a barrier was passed, and nobody was told");
+                }
+            });
+        }
         if state.horizons.back().is_some_and(|(_, last)| horizon < *last) {
             // Another server, or one that has lost transactions: places in that log say nothing about this one.
             state.horizons.clear();

@@ -9,7 +9,7 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use super::{error::StorageError, pool::PoolError, queries, tls, url::DatabaseUrl};
+use super::{error::StorageError, pool::PoolError, queries, replicas::ReplicaId, tls, url::DatabaseUrl};
 use crate::{
     clock::Clock,
     domain::{session::SessionId, subject::Subject},
@@ -66,12 +66,17 @@ pub struct Reading {
     /// has crashed gives the ids of lost transactions again, and may keep its start time; connections it never keeps, but a pooler
     /// does. And a replica that was paused together with its machine has no clock that tells.
     pub reconnected: bool,
+    /// Whether this replica was in the registry, so that barriers wait for it.
+    pub registered: bool,
+    /// The barrier that this replica may pass once it has marked what this reading found; absent where it has.
+    pub barrier: Option<i64>,
     /// Rows that no reading over the same connection has found before, in no order.
     pub entries: Vec<LogEntry>,
 }
 
 /// Reads the log. One reading at a time.
 pub struct RevocationFeed {
+    replica: ReplicaId,
     url: DatabaseUrl,
     connect_timeout: Duration,
     query_timeout: Duration,
@@ -104,13 +109,15 @@ impl RevocationFeed {
     /// A feed that connects when it is first read. A reading is given up after `query_timeout`.
     #[must_use]
     pub fn new(
+        replica: ReplicaId,
         url: DatabaseUrl,
         connect_timeout: Duration,
         query_timeout: Duration,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
-        Self { url, connect_timeout, query_timeout, clock, metrics, woken: Arc::new(Notify::new()), connection: None }
+        let woken = Arc::new(Notify::new());
+        Self { replica, url, connect_timeout, query_timeout, clock, metrics, woken, connection: None }
     }
 
     /// Is told when the database says that there may be something new. A hint only: behind some poolers it never comes.
@@ -149,8 +156,9 @@ impl RevocationFeed {
         };
         let seen = connection.seen.as_ref().map(|(snapshot, _)| snapshot);
         let limit = i64::try_from(MAX_ROWS + 1).unwrap_or(i64::MAX);
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-            [(/* seen */ &seen, Type::TEXT), (/* limit */ &limit, Type::INT8)];
+        let replica = self.replica.as_uuid();
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(/* seen */ &seen, Type::TEXT), (/* limit */ &limit, Type::INT8), (/* replica_id */ &replica, Type::UUID)];
         // Typed, so that no statement is kept on a server connection that a pooler may take away.
         let rows = connection.client.query_typed(query.text, &parameters).await;
         let rows = rows.map_err(|source| StorageError::Query { query: query.name, source })?;
@@ -238,16 +246,24 @@ fn reading(query: &'static str, rows: &[Row], reconnected: bool) -> Result<(Read
         };
         Ok(Some((LogEntry { written_by, concerned }, row.get("age_seconds"))))
     };
-    let horizon_now = horizon(first, "horizon").ok_or(corrupt("no horizon"))??;
-    if rows.len() > MAX_ROWS {
+    let found: Vec<_> = if rows.len() > MAX_ROWS {
         // No row is like it, so it is never taken for one that is known.
-        let everyone = LogEntry { written_by: Horizon(0), concerned: Concerned::Everyone };
-        let server = first.get("server");
-        return Ok((Reading { horizon: horizon_now, server, reconnected, entries: vec![everyone] }, vec![0.0]));
-    }
-    let found: Vec<_> = rows.iter().filter_map(|row| entry(row).transpose()).collect::<Result<_, _>>()?;
+        vec![(LogEntry { written_by: Horizon(0), concerned: Concerned::Everyone }, 0.0)]
+    } else {
+        rows.iter().filter_map(|row| entry(row).transpose()).collect::<Result<_, _>>()?
+    };
     let (entries, ages) = found.into_iter().unzip();
-    Ok((Reading { horizon: horizon_now, server: first.get("server"), reconnected, entries }, ages))
+    let barrier: i64 = first.get::<_, Option<i64>>("barrier").ok_or(corrupt("no barrier"))?;
+    let passed: Option<i64> = first.get("passed");
+    let reading = Reading {
+        horizon: horizon(first, "horizon").ok_or(corrupt("no horizon"))??,
+        server: first.get("server"),
+        reconnected,
+        registered: passed.is_some(),
+        barrier: passed.filter(|passed| *passed < barrier).map(|_| barrier),
+        entries,
+    };
+    Ok((reading, ages))
 }
 
 #[cfg(test)]

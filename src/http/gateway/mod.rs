@@ -9,6 +9,11 @@ pub mod revocations;
 
 use actix_web::web;
 
+/// The path of an exchange for the default audience.
+pub const EXCHANGE: &str = "/exchange";
+/// The pattern of an exchange for an audience.
+pub const EXCHANGE_FOR: &str = "/exchange/{audience}";
+
 /// The routes of this listener besides the shared key sets and discovery documents.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
