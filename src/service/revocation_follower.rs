@@ -126,9 +126,8 @@ impl RevocationFollower {
         let this = Arc::clone(self);
         let caught_up = tokio::spawn(async move {
             this.catch_up_now().await;
-            // What was ended is in this replica's own feed when the caller says so. Where that fails, the feed has no answer.
             if let Some(revocations) = &this.revocations {
-                let _ = revocations.settle().await;
+                revocations.catch_up().await;
             }
         });
         if caught_up.await.is_err() {
