@@ -3,6 +3,7 @@
 //! Not to be confused with the RFC 8693 grant of the token endpoint.
 
 mod error;
+mod keeping;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -49,6 +50,8 @@ pub struct Exchanged {
     pub session_id: SessionId,
     /// Whether it has been handed out before.
     pub reused: bool,
+    /// How long a gateway may answer with it again by itself, in whole seconds; zero forbids it.
+    pub keep_seconds: u64,
 }
 
 /// What tokens say about where they come from.
@@ -87,6 +90,7 @@ pub struct Exchange {
     default_audience: Option<AudienceName>,
     rules: IssuerRules,
     timeout: Duration,
+    gateway_cache: Duration,
     sessions: Arc<LiveSessions>,
     tokens: TokenCache,
     ring: Arc<KeyRing>,
@@ -95,7 +99,8 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Wires the service. An exchange that takes longer than `timeout` is given up.
+    /// Wires the service. An exchange that takes longer than `timeout` is given up; gateways may keep what it gives for at most
+    /// `gateway_cache`.
     #[must_use]
     #[expect(clippy::too_many_arguments, reason = "the one place where everything an exchange needs is named")]
     pub fn new(
@@ -103,6 +108,7 @@ impl Exchange {
         default_audience: Option<AudienceName>,
         rules: IssuerRules,
         timeout: Duration,
+        gateway_cache: Duration,
         sessions: Arc<LiveSessions>,
         tokens: TokenCache,
         ring: Arc<KeyRing>,
@@ -112,7 +118,7 @@ impl Exchange {
         let audience =
             |(place, policy): (usize, AudiencePolicy)| (policy.name.as_str().to_owned(), Audience { place, policy });
         let audiences = audiences.into_iter().enumerate().map(audience).collect();
-        Self { audiences, default_audience, rules, timeout, sessions, tokens, ring, clock, metrics }
+        Self { audiences, default_audience, rules, timeout, gateway_cache, sessions, tokens, ring, clock, metrics }
     }
 
     /// Exchanges a presented session token for an access token at `audience`, or at the default audience.
@@ -208,7 +214,8 @@ impl Exchange {
         }
         let (token, reused) = self.token(&live.session, *place, policy, now)?;
         let session_id = session.id;
-        Ok((Exchanged { token, session_id, reused }, live))
+        let keep_seconds = keeping::seconds(self.gateway_cache, policy, &live, now);
+        Ok((Exchanged { token, session_id, reused, keep_seconds }, live))
     }
 
     /// A token that was handed out before, or a new one.
@@ -266,8 +273,9 @@ impl Exchange {
         self.metrics.tokens_signed_total.with_label_values(&labels).inc();
         #[expect(clippy::cast_precision_loss, reason = "a token has far fewer bytes than an f64 has integers")]
         self.metrics.token_bytes.observe(token.expose().len() as f64);
-        // Handed out again until half of its life is gone, as validators see it: from `iat` to `exp`.
-        let until_wall = (claims.exp + claims.iat).saturating_mul(500_000);
+        // Handed out again until half of its life is gone, as validators see it: from `iat` to `exp`. Gateways count.
+        let kept = i64::try_from(keeping::at_most(self.gateway_cache, policy).as_micros()).unwrap_or(i64::MAX);
+        let until_wall = (claims.exp + claims.iat).saturating_mul(500_000).saturating_sub(kept);
         let left = Duration::from_micros(u64::try_from(until_wall - unix_microseconds(now)).unwrap_or(0));
         let kid = signer.kid().clone();
         Ok(ReusableToken { token: Arc::new(token), kid, until: monotonic + left, until_wall })
@@ -290,7 +298,7 @@ impl Exchange {
             (Some(Source::Cache), Ok(Exchanged { reused: true, .. })) => TOKEN_CACHE,
             (Some(Source::Cache), _) => SESSION_CACHE,
             (None, Err(error)) if error.came_before_any_lookup() => NONE,
-            (Some(Source::Joined | Source::Database) | None, _) => DATABASE,
+            (Some(Source::Joined | Source::Database | Source::Former) | None, _) => DATABASE,
         };
         self.metrics.exchanges_total.with_label_values(&[audience, outcome, source]).inc();
         self.metrics.exchange_duration_seconds.with_label_values(&[outcome, source]).observe(seconds(took));
