@@ -7,13 +7,13 @@ use clap::Subcommand;
 use super::{CommandError, output::print_line};
 use crate::{
     config::Config,
-    dev::gateway_config::{self, NginxAddresses},
+    dev::gateway_config::{self, CACHE_DIRECTORY, NginxAddresses},
 };
 
 /// The gateways.
 #[derive(Debug, Subcommand)]
 pub(super) enum GatewayConfigCommand {
-    /// nginx 1.22 or newer, with `auth_request`.
+    /// nginx 1.22 or newer, with `auth_request`; it keeps answers where `exchange.gateway_cache` is 2s or more.
     Nginx {
         /// Where nginx listens.
         #[arg(long, default_value = "127.0.0.1:8000")]
@@ -42,13 +42,15 @@ pub(super) fn run(file: Option<&Path>, command: &GatewayConfigCommand) -> Result
             CommandError::Usage(format!("there is no [[audience]] of that name; there are: {}", known.join(", ")))
         });
     }
-    let text = gateway_config::nginx(&NginxAddresses {
+    let addresses = NginxAddresses {
         listen: *listen,
         public: config.public.listen,
         gateway: config.gateway.listen,
         application: *application,
         audience: &audience,
-    });
+    };
+    let kept = gateway_config::nginx_with_cache(&addresses, config.exchange.gateway_cache, CACHE_DIRECTORY);
+    let text = kept.unwrap_or_else(|| gateway_config::nginx(&addresses));
     print_line(text.trim_end());
     Ok(())
 }
