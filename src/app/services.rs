@@ -269,6 +269,7 @@ impl Services {
             config.exchange.default_audience.clone(),
             issuer.clone(),
             config.exchange.timeout,
+            config.exchange.gateway_cache,
             Arc::clone(&live),
             TokenCache::new(cache_size - cache_size / 3),
             Arc::clone(keys.ring()),

@@ -56,6 +56,8 @@ pub enum Source {
     Joined,
     /// In the database, by a reading that began after it was asked for.
     Database,
+    /// The same, by a token that a renewal has replaced: it stands for the session for some seconds only.
+    Former,
 }
 
 /// A session that was found alive.
@@ -72,7 +74,8 @@ impl Live {
     /// before the request is believed under a lease only.
     #[must_use]
     pub fn stands(&self, freshness: &Freshness, monotonic: Duration) -> bool {
-        (self.source == Source::Database || freshness.trusted(monotonic)) && self.session.holds(freshness, monotonic)
+        (matches!(self.source, Source::Database | Source::Former) || freshness.trusted(monotonic))
+            && self.session.holds(freshness, monotonic)
     }
 }
 
@@ -222,7 +225,7 @@ impl LiveSessions {
         let (generation, read_at) = (self.freshness.generation(), self.clock.monotonic());
         let session = self.sessions.authenticate(presented).await?;
         let session = Arc::new(CachedSession::new(session, generation, read_at));
-        Ok(Live { session, source: Source::Database })
+        Ok(Live { session, source: Source::Former })
     }
 
     fn stands_now(&self, live: &Live) -> bool {

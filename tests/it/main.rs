@@ -17,6 +17,7 @@ mod events;
 mod exchange;
 mod floors;
 mod gateway;
+mod gateway_cache;
 mod given_token;
 mod house;
 mod imports;
