@@ -23,8 +23,8 @@ use crate::{
         webhook::{Webhook, WebhookRules},
     },
     storage::{
-        accounts::AccountStore, canary::CanaryStore, hook_deliveries::HookDeliveryStore, login_throttle::LoginThrottleStore,
-        revocation_feed::RevocationFeed, run::Database, url::DatabaseUrl,
+        accounts::AccountStore, canary::CanaryStore, hook_deliveries::HookDeliveryStore,
+        login_throttle::LoginThrottleStore, revocation_feed::RevocationFeed, run::Database, url::DatabaseUrl,
     },
     telemetry::metrics::Metrics,
 };
