@@ -22,7 +22,7 @@ WITH due AS (
 )
 INSERT INTO session (session_id, token_digest, subject, created_at, auth_time, last_seen_at, expires_at, subject_epoch,
                      global_epoch, start_method, amr, claims)
-SELECT $1, $2, 'ephemint:canary', $3, $3, $3, $3 + interval '1 microsecond', 0, g.revocation_epoch, 'canary', '{}', '{}'
+SELECT $1, $2, 'ephemint:canary', $3 - interval '1 microsecond', $3, $3, $3, 0, g.revocation_epoch, 'canary', '{}', '{}'
   FROM global_state AS g
  WHERE EXISTS (SELECT due.session_id FROM due)
     OR NOT EXISTS (SELECT s.session_id

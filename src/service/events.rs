@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::webhook::Webhook;
 use crate::{
-    domain::event::{Changed, Consequence, Event},
+    domain::event::{Changed, Consequence, Event, EventName},
     telemetry::metrics::Metrics,
 };
 
@@ -19,6 +19,10 @@ impl Events {
     /// Events go to the log, and to the webhook where there is one.
     #[must_use]
     pub fn new(webhook: Option<Arc<Webhook>>, metrics: Metrics) -> Self {
+        // Each is there from the start, so that the first one shows as an increase.
+        for name in EventName::ALL {
+            drop(metrics.security_events_total.with_label_values(&[name.as_str()]));
+        }
         Self { webhook, metrics }
     }
 
