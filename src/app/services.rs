@@ -13,9 +13,11 @@ use crate::{
     },
     domain::access_token::{MAX_TOKEN_LENGTH, longest_token},
     outbound::webhook::SetupError,
+    random::RandomFailed,
     service::{
         accounts::Accounts,
         activity::Activity,
+        barrier::Barrier,
         canary::Canary,
         clients::Clients,
         events::Events,
@@ -23,7 +25,9 @@ use crate::{
         freshness::Freshness,
         keys::{Keys, KeysError},
         live_sessions::LiveSessions,
+        registry::Registry,
         revocation_follower::RevocationFollower,
+        revocations::Revocations,
         session_cache::SessionCache,
         session_count::SessionCount,
         session_loader::SessionLoader,
@@ -35,6 +39,7 @@ use crate::{
         error::StorageError,
         migrate::{self, MigrateError, Migrated},
         pool::{Pool, PoolOptions, PoolSetupError},
+        replicas::{ReplicaId, ReplicaStore},
         run::Database,
         sessions::SessionStore,
         signing_keys::SigningKeyStore,
@@ -96,6 +101,9 @@ pub enum ServicesError {
     /// No password could be hashed.
     #[error("[password] cannot be used")]
     Password(#[from] HashError),
+    /// The generator gave nothing.
+    #[error(transparent)]
+    Random(#[from] RandomFailed),
     /// The signing keys are not usable.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -133,8 +141,12 @@ pub struct Services {
     pub events: Arc<Events>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
+    /// This replica among all others.
+    pub registry: Arc<Registry>,
     /// Follows the revocation log.
     pub follower: Arc<RevocationFollower>,
+    /// The feed of revocations.
+    pub revocations: Arc<Revocations>,
     /// Measures how long a revocation takes, where that is wanted.
     pub canary: Option<Arc<Canary>>,
     /// The sessions that are kept in memory.
@@ -165,6 +177,8 @@ impl Services {
         }
         services.check_schema(config).await?;
         services.prepare_keys().await?;
+        // Before the first exchange, so that no barrier misses a decision of this replica.
+        services.registry.beat().await.map_err(|source| ServicesError::Database { place: place(config), source })?;
         Ok(services)
     }
 
@@ -190,7 +204,23 @@ impl Services {
         let idle = config.session.idle_rule();
         let activity = Arc::new(Activity::new(store.clone(), idle, metrics.clone()));
         let freshness = Arc::new(Freshness::new(config.exchange.max_staleness, LONGEST_KEPT));
-        let follower = Arc::new(parts::follower(config, &url, &freshness, &clock, &metrics));
+        let rules = parts::session_rules(config);
+        let replicas = ReplicaStore::new(database.clone());
+        let id = ReplicaId::generate()?;
+        let registry = Arc::new(Registry::new(id, rules.revocation_bound, replicas.clone(), Arc::clone(&clock)));
+        let barrier = Barrier::new(Arc::clone(&registry), replicas, Arc::clone(&clock));
+        let keys = Arc::new(Keys::new(
+            SigningKeyStore::new(database.clone()),
+            Arc::clone(&vault),
+            Arc::clone(&clock),
+            parts::key_rules(config),
+            metrics.clone(),
+        ));
+        let issuer = parts::issuer(config);
+        let revocations = Arc::new(parts::revocations(config, &database, &keys, &issuer, &clock, &metrics)?);
+        let follower =
+            parts::follower(config, &url, &registry, &freshness, &clock, &metrics).telling(Arc::clone(&revocations));
+        let follower = Arc::new(follower);
         let canary = parts::canary(config, &database, &freshness, &clock, &metrics).map(Arc::new);
         let cache_size = config.exchange.cache_size as u64;
         let loader = Arc::new(SessionLoader::new(
@@ -203,7 +233,6 @@ impl Services {
             tokio::runtime::Handle::current(),
         ));
         let session_count = Arc::new(SessionCount::new(store.clone(), idle, Arc::clone(&clock), metrics.clone()));
-        let rules = parts::session_rules(config);
         let webhook = parts::webhook(config, &database, &clock, &metrics)?;
         let events = Arc::new(Events::new(webhook, metrics.clone()));
         let sessions = Arc::new(Sessions::new(
@@ -214,6 +243,7 @@ impl Services {
             Arc::clone(&activity),
             Arc::clone(&events),
             Arc::clone(&follower),
+            barrier,
             metrics.clone(),
         ));
         let live = Arc::new(LiveSessions::new(
@@ -225,21 +255,9 @@ impl Services {
             Arc::clone(&activity),
             metrics.clone(),
         ));
-        let keys = Arc::new(Keys::new(
-            SigningKeyStore::new(database.clone()),
-            Arc::clone(&vault),
-            Arc::clone(&clock),
-            parts::key_rules(config),
-            metrics.clone(),
-        ));
         let clients =
             Arc::new(Clients::new(ClientStore::new(database.clone()), Arc::clone(&vault), Arc::clone(&clock)));
         let accounts = Arc::new(parts::accounts(config, &lookups, &database, &vault, &events, &clock, &metrics)?);
-        let issuer = IssuerRules {
-            issuer: config.token.issuer.as_str().to_owned(),
-            algorithm: config.token.algorithm,
-            backdate: config.token.backdate,
-        };
         for policy in &config.audiences {
             let length = longest_token(policy, &issuer.issuer_of(policy.algorithm));
             if length > MAX_TOKEN_LENGTH {
@@ -266,7 +284,9 @@ impl Services {
             activity,
             events,
             sessions,
+            registry,
             follower,
+            revocations,
             canary,
             live,
             session_count,
@@ -283,7 +303,7 @@ impl Services {
     /// # Errors
     /// [`ServicesError`].
     pub async fn check_schema(&self, config: &Config) -> Result<(), ServicesError> {
-        let place = || database_url(config).map(|url| url.describe()).unwrap_or_default();
+        let place = || place(config);
         let needed = migrate::newest();
         let found = match self.database.schema_version().await {
             Ok(found) => found,
@@ -334,6 +354,11 @@ fn vault(config: &Config) -> Result<Vault, CryptoError> {
     let current = MasterKey::from(*config.secrets.master_key.expose());
     let previous = config.secrets.previous_master_keys.iter().map(|key| MasterKey::from(*key.expose())).collect();
     Vault::new(current, previous)
+}
+
+/// Host, port and database, for people.
+fn place(config: &Config) -> String {
+    database_url(config).map(|url| url.describe()).unwrap_or_default()
 }
 
 fn database_url(config: &Config) -> Result<DatabaseUrl, ServicesError> {

@@ -7,12 +7,14 @@
 //! - [`migrate`]: the schema.
 //! - [`sessions`] with [`session_changes`] and [`former_tokens`], [`accounts`], [`login_throttle`], [`signing_keys`],
 //!   [`clients`], [`hook_deliveries`], [`canary`]: the stores.
+//! - [`revocation_feed`], [`ended_sessions`]: what the revocation log says, and which ends that comes to.
 
 pub mod accounts;
 mod at_home;
 pub mod canary;
 pub mod clients;
 mod connection_string;
+pub mod ended_sessions;
 pub mod error;
 pub mod former_tokens;
 pub mod hook_deliveries;
@@ -21,6 +23,7 @@ pub mod login_throttle;
 pub mod migrate;
 pub mod pool;
 pub mod queries;
+pub mod replicas;
 pub mod revocation_feed;
 pub mod run;
 mod schema;

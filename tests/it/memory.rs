@@ -101,6 +101,7 @@ async fn whatever_ends_a_session_ends_it_in_memory_too() {
              ON CONFLICT (subject) DO UPDATE SET revocation_epoch = subject_state.revocation_epoch + 1",
         "UPDATE global_state SET revocation_epoch = revocation_epoch + 1",
         "UPDATE subject_state SET disabled_at = TIMESTAMPTZ '2026-01-01' WHERE subject = 'alice'",
+        "SET search_path = ''; UPDATE public.session SET revoked_at = created_at, revoke_reason = 'admin' WHERE subject = 'bob'",
         "DELETE FROM session WHERE subject = 'bob'",
         "TRUNCATE session CASCADE",
     ];

@@ -348,7 +348,7 @@ impl World {
             return;
         }
         let memory = replica.freshness.trusted(began);
-        let cached = replica.cache.get(&digest(session)).filter(|cached| cached.session().revoked_at.is_none());
+        let cached = replica.cache.get(&digest(session)).filter(|cached| !cached.standing().is_revoked());
         let live = cached.map(|session| Live { session, source: Source::Cache });
         let live = live.filter(|live| memory && live.stands(&replica.freshness, began));
         let joined = memory && replica.readings[session].is_some();
