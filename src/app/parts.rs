@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{Config, Pooler},
     crypto::{
         master_key::Vault,
         passwords::{HashError, PasswordCost, PasswordHasher},
         webhook_key::WebhookKey,
     },
     outbound::webhook::{Receiver, SetupError},
+    random::RandomFailed,
     service::{
         accounts::{AccountParts, Accounts},
+        barrier::Barrier,
         events::Events,
         freshness::Freshness,
         keys::KeyRules,
@@ -23,8 +25,14 @@ use crate::{
         webhook::{Webhook, WebhookRules},
     },
     storage::{
-        accounts::AccountStore, hook_deliveries::HookDeliveryStore, login_throttle::LoginThrottleStore,
-        revocation_feed::RevocationFeed, run::Database, url::DatabaseUrl,
+        accounts::AccountStore,
+        hook_deliveries::HookDeliveryStore,
+        login_throttle::LoginThrottleStore,
+        pool::Between,
+        replicas::{ReplicaId, ReplicaStore},
+        revocation_feed::RevocationFeed,
+        run::Database,
+        url::DatabaseUrl,
     },
     telemetry::metrics::Metrics,
 };
@@ -44,6 +52,21 @@ pub(super) fn session_rules(config: &Config) -> SessionRules {
     }
 }
 
+/// This replica among the others, and what waits for them.
+pub(super) fn registry(
+    rules: &SessionRules,
+    database: &Database,
+    freshness: &Arc<Freshness>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Registry>, Barrier), RandomFailed> {
+    let store = ReplicaStore::new(database.clone());
+    let (id, bound) = (ReplicaId::generate()?, rules.revocation_bound);
+    let registry = Registry::new(id, bound, store.clone(), Arc::clone(freshness), Arc::clone(clock));
+    let registry = Arc::new(registry);
+    let barrier = Barrier::new(Arc::clone(&registry), store, Arc::clone(clock));
+    Ok((registry, barrier))
+}
+
 /// What reads the revocation log. A reading that takes longer than the lease would renew nothing.
 pub(super) fn follower(
     config: &Config,
@@ -55,9 +78,24 @@ pub(super) fn follower(
 ) -> RevocationFollower {
     let patience = config.database.query_timeout.min(config.exchange.max_staleness);
     let connect_timeout = config.database.connect_timeout.min(patience);
-    let feed =
-        RevocationFeed::new(registry.id(), url.clone(), connect_timeout, patience, Arc::clone(clock), metrics.clone());
+    let feed = RevocationFeed::new(
+        registry.id(),
+        url.clone(),
+        between(config),
+        connect_timeout,
+        patience,
+        Arc::clone(clock),
+        metrics.clone(),
+    );
     RevocationFollower::new(feed, Arc::clone(registry), Arc::clone(freshness), Arc::clone(clock), metrics.clone())
+}
+
+/// What stands between this process and the database's server.
+pub(super) fn between(config: &Config) -> Between {
+    match config.database.pooler {
+        Pooler::None => Between::Nothing,
+        Pooler::Transaction => Between::TransactionPooler,
+    }
 }
 
 /// The webhook, where one is configured.

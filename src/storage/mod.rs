@@ -10,6 +10,7 @@
 
 pub mod accounts;
 mod at_home;
+mod behind_pooler;
 pub mod clients;
 mod connection_string;
 pub mod error;

@@ -27,6 +27,7 @@ mod memory;
 mod migrations;
 mod own_sessions;
 mod pages;
+mod pooler;
 mod problems;
 mod public_session;
 mod renewal;
