@@ -41,11 +41,13 @@ pub struct Live {
 }
 
 impl Live {
-    /// Whether it may still be believed at `monotonic`: it has not been marked since it was read, and what may have been read
-    /// before the request is believed under a lease only.
+    /// Whether it may still be believed at `monotonic`: it has not been marked since it was read, what may have been read before the
+    /// request is believed under a lease only, and whoever revokes and waits for all waits for this replica.
     #[must_use]
     pub fn stands(&self, freshness: &Freshness, monotonic: Duration) -> bool {
-        (self.source == Source::Database || freshness.trusted(monotonic)) && self.session.holds(freshness, monotonic)
+        (self.source == Source::Database || freshness.trusted(monotonic))
+            && freshness.counted_in(monotonic)
+            && self.session.holds(freshness, monotonic)
     }
 }
 
@@ -136,6 +138,11 @@ impl LiveSessions {
                 self.activity.note_cached(&live.session, self.clock.now());
                 return Ok(live);
             }
+        }
+        if !self.freshness.counted_in(self.clock.monotonic()) {
+            // The process was paused, or the database was gone.
+            let counted = self.sessions.be_counted_in().await;
+            counted.map_err(|error| LoadError::Storage(Arc::new(error)))?;
         }
         let digests = self.vault.session_token_digests(&token);
         let joining = if memory { Joining::Allowed } else { Joining::Forbidden };
