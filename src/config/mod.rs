@@ -37,7 +37,7 @@ use std::{ffi::OsString, net::SocketAddr, path::Path};
 
 pub use self::{
     admin::AdminConfig,
-    database::DatabaseConfig,
+    database::{DatabaseConfig, Pooler},
     exchange::ExchangeConfig,
     fault::{ConfigError, Fault, Problem, Source},
     gateway::GatewayConfig,

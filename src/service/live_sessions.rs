@@ -70,11 +70,12 @@ pub struct Live {
 }
 
 impl Live {
-    /// Whether it may still be believed at `monotonic`: it has not been marked since it was read, and what may have been read
-    /// before the request is believed under a lease only.
+    /// Whether it may still be believed at `monotonic`: it has not been marked since it was read, what may have been read before the
+    /// request is believed under a lease only, and whoever revokes and waits for all waits for this replica.
     #[must_use]
     pub fn stands(&self, freshness: &Freshness, monotonic: Duration) -> bool {
         (matches!(self.source, Source::Database | Source::Former) || freshness.trusted(monotonic))
+            && freshness.counted_in(monotonic)
             && self.session.holds(freshness, monotonic)
     }
 }
@@ -192,6 +193,11 @@ impl LiveSessions {
         let memory = consistency == Consistency::Bounded && self.may_use_memory();
         let digest = self.vault.session_token_digest(token);
         let previous = self.vault.previous_session_token_digests(token);
+        if !self.freshness.counted_in(self.clock.monotonic()) {
+            // The process was paused, or the database was gone.
+            let counted = self.sessions.be_counted_in().await;
+            counted.map_err(|error| LoadError::Storage(Arc::new(error)))?;
+        }
         let joining = if memory { Joining::Allowed } else { Joining::Forbidden };
         let mut found = self.loader.load(digest, previous.clone(), joining).await?;
         let of = |found: &Found| match &found.owner {

@@ -11,6 +11,7 @@
 
 pub mod accounts;
 mod at_home;
+mod behind_pooler;
 pub mod canary;
 pub mod clients;
 mod connection_string;

@@ -41,6 +41,17 @@ pub struct PoolOptions {
     pub wait_timeout: Duration,
     /// After how long the server gives a statement up. Waits for a lock are given half of it.
     pub query_timeout: Duration,
+    /// What stands between.
+    pub between: Between,
+}
+
+/// What stands between the pool and the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Between {
+    /// Nothing that matters: a connection is to the same server process for as long as it lasts.
+    Nothing,
+    /// A pooler in transaction mode: a connection may be to another server process in each transaction.
+    TransactionPooler,
 }
 
 /// A pool of connections to one database; clones share it.
@@ -132,7 +143,7 @@ impl Pool {
         // Fast recycling makes no round trip: a dead connection shows in the first statement.
         let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(config.clone(), tls.clone(), fast);
-        let settings = settings(options.query_timeout);
+        let settings = settings(*options);
         let connections = deadpool_postgres::Pool::builder(manager)
             .max_size(options.size.get())
             .runtime(Runtime::Tokio1)
@@ -173,6 +184,12 @@ impl Pool {
             }
             Ok(Err(error @ DeadpoolError::NoRuntimeSpecified)) => Err(PoolError::Connect(Box::new(error))),
         }
+    }
+
+    /// What stands between the pool and the server.
+    #[must_use]
+    pub fn between(&self) -> Between {
+        self.recipe.options.between
     }
 
     /// How the pool is doing now, its branches included.
@@ -267,13 +284,24 @@ pub async fn connect_once(url: &DatabaseUrl, connect_timeout: Duration) -> Resul
 /// The settings of a pooled connection, by `SET` and not as startup options, which poolers refuse.
 ///
 /// The generic plan keeps a cached statement from being planned anew for its first executions.
-fn settings(query_timeout: Duration) -> String {
+/// A pooler would give them to others: behind one, each transaction sets its own.
+fn settings(options: PoolOptions) -> String {
+    const RECOVERY: &str = "SELECT pg_is_in_recovery()::text";
+    match options.between {
+        Between::Nothing => {
+            format!("{}; SET plan_cache_mode = force_generic_plan; {RECOVERY}", limits("", options.query_timeout))
+        }
+        Between::TransactionPooler => RECOVERY.to_owned(),
+    }
+}
+
+/// How long a statement, a lock and a silence in a transaction may take, for the connection or (`LOCAL `) the transaction.
+pub(super) fn limits(scope: &str, query_timeout: Duration) -> String {
     let statement = milliseconds(query_timeout);
     let lock = milliseconds(query_timeout / 2);
     format!(
-        "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
-         SET idle_in_transaction_session_timeout = {statement}; SET plan_cache_mode = force_generic_plan; \
-         SELECT pg_is_in_recovery()::text"
+        "SET {scope}statement_timeout = {statement}; SET {scope}lock_timeout = {lock}; \
+         SET {scope}idle_in_transaction_session_timeout = {statement}"
     )
 }
 
@@ -285,11 +313,15 @@ fn milliseconds(duration: Duration) -> i32 {
 /// Applies the settings and refuses a replica, in one round trip.
 async fn prepare(connection: &Client, settings: &str) -> Result<(), HookError> {
     let answer = connection.simple_query(settings).await.map_err(HookError::Backend)?;
-    let primary = answer.iter().any(|message| match message {
+    if takes_writes(&answer) { Ok(()) } else { Err(HookError::message(IN_RECOVERY)) }
+}
+
+/// Whether the last of the statements, which asked whether the server is in recovery, was answered with no.
+pub(super) fn takes_writes(answer: &[SimpleQueryMessage]) -> bool {
+    answer.iter().any(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0) == Some("false"),
         _ => false,
-    });
-    if primary { Ok(()) } else { Err(HookError::message(IN_RECOVERY)) }
+    })
 }
 
 #[cfg(test)]

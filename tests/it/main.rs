@@ -33,6 +33,7 @@ mod migrations;
 mod openapi;
 mod own_sessions;
 mod pages;
+mod pooler;
 mod problems;
 mod public_session;
 mod renewal;
