@@ -14,7 +14,7 @@ use quick_cache::{Weighter, sync::Cache};
 use time::OffsetDateTime;
 
 use super::{
-    entry_size::{COUNTERS_OF_ARC, allocated, bounded, slot},
+    entry_size::{COUNTERS_OF_ARC, allocated, bounded, slot, with_holes},
     freshness::{Freshness, Generation},
 };
 use crate::{
@@ -159,9 +159,8 @@ struct Size;
 
 impl Size {
     fn of(text: usize) -> usize {
-        slot::<SessionTokenDigest, Arc<CachedSession>>()
-            + allocated(COUNTERS_OF_ARC + size_of::<CachedSession>())
-            + allocated(text)
+        let session = allocated(COUNTERS_OF_ARC + size_of::<CachedSession>());
+        with_holes(slot::<SessionTokenDigest, Arc<CachedSession>>() + session + allocated(text))
     }
 }
 
