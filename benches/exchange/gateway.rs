@@ -95,7 +95,8 @@ impl Gateways {
         if arguments.wants(KEPT_ONE) || arguments.wants(KEPT_MANY) {
             let kept = service("kept", "exchange.gateway_cache = \"2s\"").await?;
             // As it is to be run: in memory, in a place that nginx's account can write to.
-            let memory = tempfile::Builder::new().permissions(Permissions::from_mode(0o777)).tempdir_in("/dev/shm")?;
+            let memory = tempfile::Builder::new().prefix("ephemint-bench-").tempdir_in("/dev/shm")?;
+            std::fs::set_permissions(memory.path(), Permissions::from_mode(0o777))?;
             for (name, cookies) in [(KEPT_ONE, 1), (KEPT_MANY, 4_096)] {
                 if !arguments.wants(name) {
                     continue;
@@ -104,7 +105,7 @@ impl Gateways {
                 let directory = directory.to_str().context("a path that is no text")?;
                 let addresses = addresses(&kept, plain)?;
                 let config = nginx_with_cache(&addresses, GATEWAY_CACHE, directory).context("too short to keep")?;
-                let tokens = stage.store_sessions(name, cookies, 1).await?;
+                let tokens = stage.store_sessions(&format!("{name}_tokens"), cookies, 1).await?;
                 gateways.hops.push(Hop::start(stage, name, &addresses, config, &[&kept, plain], tokens).await?);
             }
             (gateways.kept, gateways.memory) = (Some(kept), Some(memory));

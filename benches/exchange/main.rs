@@ -179,10 +179,10 @@ async fn run(arguments: &Arguments) -> Result<()> {
         goals.extend(latency(&stage, &main, &mut reused, peak).await?);
         goals.push(Goal::new("memory of the idle service", mebibytes(idle_memory), " MiB", Wanted::AtMost(30.0)));
         goals.extend(memory(&stage, &hot, &cold, arguments).await?);
-        if arguments.scale {
-            drop((gateways, main, unreused, uncached, naive, sign));
-            goals.extend(scale::measure(&stage, &hot, arguments).await?);
-        }
+    }
+    if arguments.scale {
+        drop((gateways, main, unreused, uncached, naive, sign));
+        goals.extend(scale::measure(&stage, &hot, arguments).await?);
     }
     println!("{}", report::goal_table(&goals));
 
