@@ -45,8 +45,8 @@ async fn where_all_is_well_the_answer_that_waits_takes_milliseconds() {
         "wait=all with two healthy replicas: median {median:.1?}, p99 {p99:.1?}, longest {longest:.1?} of 100; \
          without waiting {without:.1?}"
     ));
-    // Judged by what a revocation takes on a machine that does other things as well.
-    assert!(median < Duration::from_millis(50).max(6 * without), "{median:?}, and without waiting {without:?}");
+    // By polls alone it would be half of the poll interval, 250 ms. A machine that does other things takes tens of milliseconds.
+    assert!(median < Duration::from_millis(200), "{median:?}, and without waiting {without:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
