@@ -1,4 +1,4 @@
--- session/list: one page of all sessions, newest first, alive or not.
+-- session/list: one page of all sessions, newest first, alive or not; without those of the canary.
 -- $1 before uuid (session ids below this one), $2 limit bigint
 -- Rows: at most $2, with what the status rule needs.
 SELECT s.session_id, s.subject, s.created_at, s.auth_time, s.last_seen_at, s.expires_at, s.amr, s.acr, s.claims, s.device,
@@ -11,5 +11,6 @@ SELECT s.session_id, s.subject, s.created_at, s.auth_time, s.last_seen_at, s.exp
   LEFT JOIN subject_state AS x ON x.subject = s.subject
  CROSS JOIN global_state AS g
  WHERE s.session_id < $1
+   AND s.start_method <> 'canary'
  ORDER BY s.session_id DESC
  LIMIT $2

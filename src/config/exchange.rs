@@ -50,6 +50,13 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         "How often the revocation log is read where no notification comes.",
     )
     .unset("a quarter of exchange.max_staleness, at most 500ms"),
+    SettingDoc::new(
+        "exchange.canary_interval",
+        Text,
+        "1s to 5min, or 0s",
+        "How often one of the replicas revokes a session that nobody uses, so that the time a revocation takes is always measured; 0s: never.",
+    )
+    .default("10s"),
     SettingDoc::new("exchange.timeout", Text, "10ms to 60s", "How long one exchange may take.").default("1s"),
 ];
 
@@ -66,6 +73,8 @@ pub struct ExchangeConfig {
     pub cache_size: usize,
     /// How often the revocation log is read at least.
     pub poll_interval: Duration,
+    /// How often the canary session is revoked; absent: never.
+    pub canary_interval: Option<Duration>,
     /// How long one exchange may take.
     pub timeout: Duration,
 }
@@ -93,6 +102,11 @@ pub(super) fn read(reader: &mut Reader) -> Option<ExchangeConfig> {
     let poll_interval = poll_interval?.unwrap_or_else(|| SLOWEST_POLL.min(max_staleness.unwrap_or(SLOWEST_POLL) / 4));
     let shown = humantime::format_duration(poll_interval).to_string();
     reader.comes_to("exchange.poll_interval", &format!("{shown:?}"));
+    let canary_interval = reader.read("exchange.canary_interval", |value| {
+        let interval = duration(Duration::ZERO..=Duration::from_mins(5))(value)?;
+        let sound = interval.is_zero() || interval >= Duration::from_secs(1);
+        sound.then_some((!interval.is_zero()).then_some(interval)).ok_or_else(Refusal::default)
+    });
     let timeout = reader.read("exchange.timeout", duration(Duration::from_millis(10)..=longest));
     Some(ExchangeConfig {
         default_audience: default_audience?,
@@ -100,6 +114,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<ExchangeConfig> {
         gateway_cache: gateway_cache?,
         cache_size: cache_size?,
         poll_interval,
+        canary_interval: canary_interval?,
         timeout: timeout?,
     })
 }

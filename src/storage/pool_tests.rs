@@ -32,6 +32,7 @@ fn options() -> PoolOptions {
         connect_timeout: Duration::from_secs(5),
         wait_timeout: Duration::from_millis(100),
         query_timeout: Duration::from_millis(1500),
+        between: Between::Nothing,
     }
 }
 

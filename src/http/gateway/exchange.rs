@@ -120,10 +120,11 @@ fn is_write(headers: &HeaderMap) -> bool {
 /// The answer that carries the token; nothing if a header could not be written, which their alphabets exclude.
 fn issued(request: &HttpRequest, state: &AppState, exchanged: &Exchanged) -> Option<HttpResponse> {
     // Of the right size from the start, so that the header takes the text over as it is.
-    let token = exchanged.token.expose();
-    let mut authorization = String::with_capacity(SCHEME.len() + token.len());
-    authorization.push_str(SCHEME);
-    authorization.push_str(token);
+    let [head, tail] = exchanged.token.expose_halves();
+    let mut authorization = String::with_capacity(SCHEME.len() + exchanged.token.length());
+    for part in [SCHEME, head, tail] {
+        authorization.push_str(part);
+    }
     let authorization = HeaderValue::try_from(authorization).ok()?;
     let cookies = session_cookie::without_session(request.headers(), &state.cookie.name);
     let mut response = bare(StatusCode::OK);

@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
-
 use crate::{
     domain::audience::{AudiencePolicy, Consistency},
     service::live_sessions::{Live, Source},
@@ -19,20 +17,20 @@ pub(super) fn at_most(setting: Duration, policy: &AudiencePolicy) -> Duration {
     }
 }
 
-/// For how many whole seconds from `now` an answer for this session may be kept.
+/// For how many whole seconds from `now`, in microseconds since 1970, an answer for this session may be kept.
 ///
 /// Never beyond half of the time that is left until the session ends or must be stepped up, so that a token that ends with the
 /// session has half of its life left as well. Any other token has as much by the time until which it is reused.
-pub(super) fn seconds(setting: Duration, policy: &AudiencePolicy, live: &Live, now: OffsetDateTime) -> u64 {
+pub(super) fn seconds(setting: Duration, policy: &AudiencePolicy, live: &Live, now: i64) -> u64 {
     let at_most = at_most(setting, policy);
     // What a former token gets may end with its grace, which only the database knows.
     if at_most.is_zero() || live.source == Source::Former {
         return 0;
     }
-    let session = live.session.session();
-    let mut left = session.expires_at - now;
+    let mut end = live.session.standing().expires_at();
     if let Some(age) = policy.max_auth_age {
-        left = left.min(session.auth_time + age - now);
+        let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+        end = end.min(live.session.auth_time().saturating_add(age));
     }
-    at_most.as_secs().min(u64::try_from(left.whole_seconds() / 2).unwrap_or(0))
+    at_most.as_secs().min(u64::try_from(end.saturating_sub(now) / 2_000_000).unwrap_or(0))
 }
