@@ -59,9 +59,11 @@ impl Target {
         let answers = load::exchanges(stage.path(), &self.address, self.path, &self.tokens, self.next, force).await?;
         let after = self.used(stage)?;
         self.next = (self.next + answers.requests) % self.count;
-        let each = |place: usize| count(after[place] - before[place]) / count(answers.requests.max(1));
-        let ours = (0..3).map(|place| after[place] - before[place]).sum::<u64>();
-        let elsewhere = count((after[3] - before[3]).saturating_sub(ours));
+        // What belonged to a process that has ended meanwhile, as the database's do with their connections, is gone.
+        let used = |place: usize| after[place].saturating_sub(before[place]);
+        let each = |place: usize| count(used(place)) / count(answers.requests.max(1));
+        let ours = (0..3).map(used).sum::<u64>();
+        let elsewhere = count(used(3).saturating_sub(ours));
         #[expect(clippy::cast_precision_loss, reason = "a handful of cores")]
         let capacity = answers.seconds * 1e6 * usage::cores() as f64;
         Ok(Slice { answers, cpu: each(0), database_cpu: each(1), elsewhere: elsewhere / capacity })

@@ -1,5 +1,7 @@
 //! `--scale`: ten million stored sessions beside ten thousand, and a million in memory.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 
 use crate::{
@@ -16,6 +18,9 @@ use crate::{
 const STORED: u64 = 10_000_000;
 const STEP: u64 = 10;
 
+/// A million sessions are each asked for once, ten thousand again and again: noting their uses would cost one of them far more.
+const SEEN_IN: Duration = Duration::from_hours(2);
+
 /// A cache so small that it has lost a session when it comes up again.
 const LOSING: &str = "exchange.cache_size = \"1MiB\"";
 
@@ -23,7 +28,7 @@ const LOSING: &str = "exchange.cache_size = \"1MiB\"";
 pub(crate) async fn measure(stage: &Stage, hot: &Tokens, arguments: &Arguments) -> Result<Vec<Goal>> {
     println!("storing {STORED} sessions");
     let began = std::time::Instant::now();
-    let many = stage.store_sessions("many", STORED, STEP).await?;
+    let many = stage.store_sessions_seen_in(SEEN_IN, "many", STORED, STEP).await?;
     println!(
         "stored in {:.0} s, {:.1} GB",
         began.elapsed().as_secs_f64(),
@@ -40,7 +45,7 @@ pub(crate) async fn measure(stage: &Stage, hot: &Tokens, arguments: &Arguments) 
 async fn stored(stage: &Stage, plain: &mut Target, many: &Tokens, arguments: &Arguments) -> Result<Vec<Goal>> {
     let force = arguments.force();
     let small_stage = Stage::prepare().await?;
-    let few = small_stage.store_sessions("few", STORED / 1_000, 1).await?;
+    let few = small_stage.store_sessions_seen_in(SEEN_IN, "few", STORED / 1_000, 1).await?;
     let small = small_stage.start_service("few", &arguments.log_level, LOSING).await?;
     let large = stage.start_service("many", &arguments.log_level, LOSING).await?;
     let mut small = Target::new("stored_few", &small, EXCHANGE, &few)?;

@@ -84,6 +84,17 @@ impl Stage {
 
     /// Stores `count` sessions and remembers the token of every `step`th.
     pub(crate) async fn store_sessions(&self, name: &str, count: u64, step: u64) -> Result<Tokens> {
+        self.store_sessions_seen_in(Duration::ZERO, name, count, step).await
+    }
+
+    /// The same, as if they were used so far in the future: until then no use of theirs is written down.
+    pub(crate) async fn store_sessions_seen_in(
+        &self,
+        seen_in: Duration,
+        name: &str,
+        count: u64,
+        step: u64,
+    ) -> Result<Tokens> {
         const COLUMNS: &str = "session_id, token_digest, subject, created_at, auth_time, last_seen_at, expires_at, \
                                subject_epoch, global_epoch, start_method, amr, claims";
         let types = [
@@ -122,7 +133,7 @@ impl Stage {
                     &subject,
                     &now,
                     &now,
-                    &now,
+                    &(now + seen_in),
                     &expires_at,
                     &0_i64,
                     &0_i64,
