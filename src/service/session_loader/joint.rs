@@ -72,6 +72,19 @@ impl Lead {
         }
     }
 
+    /// Ends the duty where nobody waits any more; returns whether that is so.
+    pub(super) fn withdraw(&mut self) -> bool {
+        let Some(joint) = &self.joint else { return true };
+        let mut shard = joint.shard(&self.digest);
+        if shard.get(&self.digest).is_some_and(|joined| joined.iter().any(|joined| !joined.is_closed())) {
+            return false;
+        }
+        shard.remove(&self.digest);
+        drop(shard);
+        self.joint = None;
+        true
+    }
+
     fn end(&mut self) -> Vec<oneshot::Sender<Loaded>> {
         let Some(joint) = self.joint.take() else { return Vec::new() };
         joint.shard(&self.digest).remove(&self.digest).unwrap_or_default()
@@ -111,6 +124,21 @@ mod tests {
             assert!(matches!(answered.await, Ok(Ok(Owner::Nobody))));
         }
         lead(&joint).answer(&Ok(Owner::Nobody));
+    }
+
+    #[test]
+    fn a_reading_is_withdrawn_only_where_nobody_waits() {
+        let joint = Arc::default();
+        let mut first = lead(&joint);
+        let (stays, leaves) = (join(&joint), join(&joint));
+        drop(leaves);
+        assert!(!first.withdraw());
+        drop(stays);
+        assert!(first.withdraw());
+        let second = lead(&joint);
+        drop(first);
+        drop(join(&joint));
+        drop(second);
     }
 
     #[tokio::test]

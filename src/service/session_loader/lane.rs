@@ -225,6 +225,11 @@ impl Wanted {
         std::iter::once(&self.current).chain(&self.previous)
     }
 
+    /// Whether somebody still waits: after a statement that took long, most may have left.
+    fn is_wanted(&mut self) -> bool {
+        !self.answer.is_closed() || self.lead.as_mut().is_some_and(|lead| !lead.withdraw())
+    }
+
     fn answer(self, loaded: Loaded) {
         if let Some(lead) = self.lead {
             lead.answer(&loaded);
@@ -256,13 +261,20 @@ impl Server {
 
     fn next_round(&mut self) -> Option<Vec<Wanted>> {
         let mut queue = self.lane.queue();
-        let batch = queue.wanted.len().min(MAX_BATCH);
-        if batch == 0 {
+        let mut round = Vec::with_capacity(queue.wanted.len().min(MAX_BATCH));
+        while round.len() < MAX_BATCH
+            && let Some(mut wanted) = queue.wanted.pop_front()
+        {
+            if wanted.is_wanted() {
+                round.push(wanted);
+            }
+        }
+        if round.is_empty() {
             queue.served = false;
             self.ended = true;
             return None;
         }
-        Some(queue.wanted.drain(..batch).collect())
+        Some(round)
     }
 }
 
