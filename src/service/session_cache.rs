@@ -159,10 +159,8 @@ struct Size;
 
 impl Size {
     fn of(text: usize) -> usize {
-        /// As measured by `tests/it/cache_memory.rs`; why it is more than with tokens is not known.
-        const HOLES: usize = 3;
         let session = allocated(COUNTERS_OF_ARC + size_of::<CachedSession>());
-        with_holes(slot::<SessionTokenDigest, Arc<CachedSession>>() + session + allocated(text), HOLES)
+        with_holes(slot::<SessionTokenDigest, Arc<CachedSession>>() + session + allocated(text))
     }
 }
 

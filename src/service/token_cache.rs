@@ -47,7 +47,7 @@ struct Size;
 impl Size {
     fn of(token: usize) -> usize {
         let shared = allocated(COUNTERS_OF_ARC + size_of::<AccessToken>());
-        with_holes(slot::<TokenFor, ReusableToken>() + shared + allocated(token), 1)
+        with_holes(slot::<TokenFor, ReusableToken>() + shared + allocated(token))
     }
 }
 
