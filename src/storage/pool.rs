@@ -215,13 +215,15 @@ pub async fn connect_once(url: &DatabaseUrl, connect_timeout: Duration) -> Resul
 
 /// The settings of a pooled connection, by `SET` and not as startup options, which poolers refuse.
 ///
-/// The generic plan keeps a cached statement from being planned anew for its first executions.
+/// The generic plan keeps a cached statement from being planned anew for its first executions. It does not know the limits that are
+/// given as parameters, so that bounded statements look expensive; compiled to machine code for that, they would take seconds.
 fn settings(query_timeout: Duration) -> String {
     let statement = milliseconds(query_timeout);
     let lock = milliseconds(query_timeout / 2);
     format!(
         "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
          SET idle_in_transaction_session_timeout = {statement}; SET plan_cache_mode = force_generic_plan; \
+         SET jit = off; \
          SELECT pg_is_in_recovery()::text"
     )
 }
