@@ -18,12 +18,13 @@ use crate::{
         keys::KeyRules,
         password_pool::{PasswordPool, PasswordPoolOptions},
         revocation_follower::RevocationFollower,
-        sessions::SessionRules,
+        sessions::{SessionRules, Sessions},
+        sweep::Sweep,
         webhook::{Webhook, WebhookRules},
     },
     storage::{
         accounts::AccountStore, hook_deliveries::HookDeliveryStore, login_throttle::LoginThrottleStore,
-        revocation_feed::RevocationFeed, run::Database, url::DatabaseUrl,
+        revocation_feed::RevocationFeed, run::Database, sweep::SweepStore, url::DatabaseUrl,
     },
     telemetry::metrics::Metrics,
 };
@@ -76,13 +77,25 @@ pub(super) fn webhook(
     Ok(Some(Arc::new(Webhook::new(store, receiver, keys, rules, Arc::clone(clock), metrics.clone()))))
 }
 
+/// What deletes what is over.
+pub(super) fn sweep(
+    config: &Config,
+    database: &Database,
+    accounts: &Arc<Accounts>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Sweep {
+    let store = SweepStore::new(database.clone());
+    Sweep::new(store, Arc::clone(accounts), config.session.keep_ended, Arc::clone(clock), metrics.clone())
+}
+
 /// The password accounts. Attempts to sign in, which anybody may make, keep to the connections of lookups.
 pub(super) fn accounts(
     config: &Config,
-    lookups: &Database,
-    database: &Database,
+    [lookups, database]: [&Database; 2],
     vault: &Arc<Vault>,
     events: &Arc<Events>,
+    sessions: &Arc<Sessions>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> Result<Accounts, HashError> {
@@ -103,6 +116,7 @@ pub(super) fn accounts(
         vault: Arc::clone(vault),
         words: own_names(config.public.origin.as_str()),
         events: Arc::clone(events),
+        sessions: Arc::clone(sessions),
         clock: Arc::clone(clock),
         metrics: metrics.clone(),
     }))

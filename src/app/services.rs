@@ -27,6 +27,7 @@ use crate::{
         session_count::SessionCount,
         session_loader::SessionLoader,
         sessions::Sessions,
+        sweep::Sweep,
         token_cache::TokenCache,
     },
     storage::{
@@ -135,6 +136,8 @@ pub struct Services {
     pub live: Arc<LiveSessions>,
     /// How many sessions are live.
     pub session_count: Arc<SessionCount>,
+    /// Deletes what is over.
+    pub sweep: Arc<Sweep>,
     /// The signing keys.
     pub keys: Arc<Keys>,
     /// The service credentials.
@@ -224,18 +227,15 @@ impl Services {
         ));
         let clients =
             Arc::new(Clients::new(ClientStore::new(database.clone()), Arc::clone(&vault), Arc::clone(&clock)));
-        let accounts = Arc::new(parts::accounts(config, &lookups, &database, &vault, &events, &clock, &metrics)?);
+        let databases = [&lookups, &database];
+        let accounts = Arc::new(parts::accounts(config, databases, &vault, &events, &sessions, &clock, &metrics)?);
+        let sweep = Arc::new(parts::sweep(config, &database, &accounts, &clock, &metrics));
         let issuer = IssuerRules {
             issuer: config.token.issuer.as_str().to_owned(),
             algorithm: config.token.algorithm,
             backdate: config.token.backdate,
         };
-        for policy in &config.audiences {
-            let length = longest_token(policy, &issuer.issuer_of(policy.algorithm));
-            if length > MAX_TOKEN_LENGTH {
-                return Err(ServicesError::TokenTooLong { audience: policy.name.to_string(), length });
-            }
-        }
+        refuse_long_tokens(config, &issuer)?;
         let exchange = Arc::new(Exchange::new(
             config.audiences.clone(),
             config.exchange.default_audience.clone(),
@@ -259,6 +259,7 @@ impl Services {
             follower,
             live,
             session_count,
+            sweep,
             keys,
             clients,
             accounts,
@@ -316,6 +317,17 @@ pub async fn migrate(config: &Config) -> Result<Migrated, ServicesError> {
         tracing::info!(migration = applied, "migration applied");
     }
     Ok(migrated)
+}
+
+/// Refuses audiences whose tokens can be too large for gateways.
+fn refuse_long_tokens(config: &Config, issuer: &IssuerRules) -> Result<(), ServicesError> {
+    for policy in &config.audiences {
+        let length = longest_token(policy, &issuer.issuer_of(policy.algorithm));
+        if length > MAX_TOKEN_LENGTH {
+            return Err(ServicesError::TokenTooLong { audience: policy.name.to_string(), length });
+        }
+    }
+    Ok(())
 }
 
 /// The keys derived from the configured master keys.

@@ -33,6 +33,15 @@ impl SessionId {
         Ok(Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random::bytes()?).into_uuid()))
     }
 
+    /// The lowest id that a session started at `instant` can have: ids begin with the millisecond in which they were made.
+    #[must_use]
+    pub fn first_at(instant: OffsetDateTime) -> Self {
+        let milliseconds = u64::try_from(instant.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&milliseconds.to_be_bytes()[2..]);
+        Self(Uuid::from_bytes(bytes))
+    }
+
     /// The id as storage keeps it.
     #[must_use]
     pub fn as_uuid(self) -> Uuid {
@@ -119,6 +128,23 @@ pub enum SessionStatus {
 }
 
 impl SessionStatus {
+    /// Every status.
+    pub const ALL: [Self; 6] =
+        [Self::Active, Self::ReauthenticationNeeded, Self::Revoked, Self::SubjectDisabled, Self::Expired, Self::Idle];
+
+    /// Its name, for operators.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::ReauthenticationNeeded => "reauthentication_needed",
+            Self::Revoked => "revoked",
+            Self::SubjectDisabled => "subject_disabled",
+            Self::Expired => "expired",
+            Self::Idle => "idle",
+        }
+    }
+
     /// Whether the session is usable, or becomes so when its subject authenticates again.
     #[must_use]
     pub fn can_be_used_again(self) -> bool {
@@ -266,6 +292,14 @@ mod tests {
     fn a_disabled_subject_has_no_sessions() {
         let session = Session { subject_disabled: true, ..session() };
         assert_eq!(session.status(START, IDLE), SessionStatus::SubjectDisabled);
+    }
+
+    #[test]
+    fn ids_sort_by_the_millisecond_they_were_made_in() {
+        let id = SessionId::generate(START + Duration::from_micros(1_500)).unwrap();
+        assert!(id >= SessionId::first_at(START + Duration::from_micros(1_999)));
+        assert!(id < SessionId::first_at(START + Duration::from_millis(2)));
+        assert_eq!(SessionId::first_at(OffsetDateTime::UNIX_EPOCH).as_uuid(), Uuid::nil());
     }
 
     #[test]

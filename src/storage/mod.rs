@@ -5,7 +5,7 @@
 //!
 //! - [`url`], `tls`, [`pool`]: how the database is reached, every wait bounded.
 //! - [`migrate`]: the schema.
-//! - [`sessions`] with [`session_changes`] and [`former_tokens`], [`accounts`], [`login_throttle`], [`signing_keys`],
+//! - [`sessions`] with [`session_changes`], [`session_search`] and [`former_tokens`], [`sweep`], [`accounts`], [`login_throttle`], [`signing_keys`],
 //!   [`clients`], [`hook_deliveries`]: the stores.
 
 pub mod accounts;
@@ -24,8 +24,10 @@ pub mod revocation_feed;
 pub mod run;
 mod schema;
 pub mod session_changes;
+pub mod session_search;
 pub mod sessions;
 pub mod signing_keys;
+pub mod sweep;
 #[cfg(test)]
 mod test_server;
 mod tls;

@@ -8,7 +8,7 @@ use ephemint::{
     config::Config,
     domain::client::Scope,
     http::state::AppState,
-    service::{activity::Activity, events::Events, revocation_follower::RevocationFollower},
+    service::{activity::Activity, events::Events, revocation_follower::RevocationFollower, sweep::Sweep},
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -33,6 +33,8 @@ pub(crate) struct TestApp {
     pub(crate) follower: Arc<RevocationFollower>,
     /// Where security events go.
     pub(crate) events: Arc<Events>,
+    /// Deletes what is over.
+    pub(crate) sweep: Arc<Sweep>,
     /// A credential that may do everything.
     pub(crate) secret: String,
     pub(crate) http: Client,
@@ -82,6 +84,7 @@ impl TestApp {
         let activity = Arc::clone(&application.services().activity);
         let follower = Arc::clone(&application.services().follower);
         let events = Arc::clone(&application.services().events);
+        let sweep = Arc::clone(&application.services().sweep);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(application.run(async {
             // Dropped or sent: either way the test is over.
@@ -103,6 +106,7 @@ impl TestApp {
             activity,
             follower,
             events,
+            sweep,
             secret: secret.expose(),
             http,
             stop: Some(stop),

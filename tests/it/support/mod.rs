@@ -9,6 +9,7 @@ pub(crate) mod origins;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+pub(crate) mod rows;
 pub(crate) mod site;
 pub(crate) mod timing;
 pub(crate) mod visitor;
