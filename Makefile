@@ -2,6 +2,10 @@
 
 # Where `make install` puts the program.
 PREFIX ?= /usr/local
+# Where it puts the unit: systemd reads /usr/local/lib and /usr/lib, whatever PREFIX is.
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+# Where `make secrets` puts what docker-compose.yml reads.
+SECRETS ?= .secrets
 # Arguments for the program that is run: ARGS=--ephemeral with `make dev`, ARGS=--scale with `make bench`.
 ARGS ?=
 
@@ -11,7 +15,7 @@ VALIDATORS := tests/validators
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help dev test bench install fmt lint clean
+.PHONY: help dev test bench install install-files secrets fmt lint clean
 
 help: ## Lists what can be made.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,10 +44,29 @@ fmt: ## Formats the source text.
 	$(CARGO) fmt
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
-install: ## Builds, and installs the program below PREFIX (/usr/local).
+install: ## Builds, and installs the program, its systemd unit and samples below PREFIX (/usr/local).
 	@.ci/setup build
 	$(CARGO) build --release --locked
 	install -D -m 755 $(BUILT)/release/ephemint $(DESTDIR)$(PREFIX)/bin/ephemint
+	@$(MAKE) --no-print-directory install-files
+
+install-files:
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/local/|$(PREFIX)/|g' docs/systemd/ephemint.service > $(DESTDIR)$(UNITDIR)/ephemint.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/ephemint.service
+	install -D -m 644 docs/systemd/ephemint.toml $(DESTDIR)$(PREFIX)/share/ephemint/ephemint.toml
+	install -D -m 644 gateways/nginx.conf $(DESTDIR)$(PREFIX)/share/ephemint/nginx.conf
+	install -D -m 644 sql/roles.sql $(DESTDIR)$(PREFIX)/share/ephemint/roles.sql
+	install -D -m 755 sql/roles.sh $(DESTDIR)$(PREFIX)/share/ephemint/roles.sh
+
+secrets: ## Makes the secrets that docker-compose.yml reads, in .secrets; those that are there stay.
+	@umask 022 && mkdir -p -m 700 $(SECRETS) && cd $(SECRETS) \
+		&& make_once() { [ -s "$$1" ] || { printf '%s\n' "$$2" > "$$1" && echo "made $(SECRETS)/$$1"; }; } \
+		&& make_once master_key "$$(openssl rand -base64 32)" \
+		&& make_once postgres_password "$$(openssl rand -hex 24)" \
+		&& make_once grafana_password "$$(openssl rand -hex 12)" \
+		&& make_once database_url "postgresql://ephemint_runtime:$$(openssl rand -hex 24)@postgres/ephemint?sslmode=disable" \
+		&& make_once migration_url "postgresql://ephemint_migrate:$$(openssl rand -hex 24)@postgres/ephemint?sslmode=disable"
 
 clean: ## Deletes what was built.
 	$(CARGO) clean

@@ -47,11 +47,24 @@ impl Background {
             let follower = Arc::clone(&follower);
             async move { follower.poll().await }
         });
+        let revocations = Arc::clone(&services.revocations);
+        // Woken by each poll. Beside the polls, so that looking something up never delays one.
+        starting.every_or_woken("revocations_feed", follow_interval, revocations.work(), move || {
+            let revocations = Arc::clone(&revocations);
+            async move { revocations.settle().await }
+        });
         let follower = Arc::clone(&services.follower);
         starting.every("revocation_log_sweep", LOG_SWEEP_INTERVAL, move || {
             let follower = Arc::clone(&follower);
             async move { follower.sweep().await.map(drop) }
         });
+        if let Some(canary) = &services.canary {
+            let canary = Arc::clone(canary);
+            starting.every("canary", canary.interval(), move || {
+                let canary = Arc::clone(&canary);
+                async move { canary.step().await }
+            });
+        }
         let (database, clock, metrics) =
             (services.database.clone(), Arc::clone(&services.clock), services.metrics.clone());
         starting.every("clock_skew", SKEW_INTERVAL, move || {

@@ -4,6 +4,7 @@ pub mod background;
 mod descriptors;
 mod parts;
 pub mod services;
+mod supervisor;
 
 use std::{
     io,
@@ -30,6 +31,7 @@ use crate::{
 use background::Background;
 use descriptors::connections_per_listener;
 use services::{Services, ServicesError};
+use supervisor::Progress;
 
 /// How long a client may leave a written answer untaken.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -114,7 +116,8 @@ impl Application {
         let state = state(config, &services, pages, &drain);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let gateway_workers = if config.gateway.workers == 0 { cores } else { config.gateway.workers };
-        let database = config.database.pool_size + config.database.operations_pool_size;
+        // Each of the gateway's workers has one of its own.
+        let database = config.database.pool_size + config.database.operations_pool_size + gateway_workers;
         let max_connections = connections_per_listener(config.http.max_connections, 3, database);
         let limits = |workers| limits(&config.http, config.shutdown.timeout, workers, max_connections);
 
@@ -180,6 +183,7 @@ impl Application {
             admin = %self.addresses.admin,
             "ephemint is ready"
         );
+        supervisor::tell(Progress::Ready);
         let mut serving = tokio::spawn(async move { tokio::try_join!(self.public, self.gateway).map(drop) });
         let mut administering = tokio::spawn(self.admin);
         let failed = tokio::select! {
@@ -193,6 +197,7 @@ impl Application {
             return failed.and(Err(io::Error::other("a listener ended by itself")));
         }
         tracing::info!(drain_seconds = self.shutdown.drain.as_secs_f64(), "stopping: draining connections");
+        supervisor::tell(Progress::Stopping);
         self.drain.begin();
         tokio::time::sleep(self.shutdown.drain).await;
         logging::expect_closed_listeners();
@@ -204,6 +209,9 @@ impl Application {
         let [public, gateway] = handles;
         tokio::join!(stop_gracefully(public, self.shutdown.timeout), stop_gracefully(gateway, self.shutdown.timeout));
         background.stop().await;
+        if let Err(error) = self.services.registry.leave().await {
+            tracing::debug!(error = %ErrorChain(&error), "the other replicas were not told of the stop");
+        }
         if let Err(error) = self.services.activity.flush().await {
             tracing::warn!(error = %ErrorChain(&error), "last-seen times were not written before the stop");
         }
@@ -257,6 +265,7 @@ fn state(config: &Config, services: &Services, pages: Arc<Pages>, drain: &Drain)
         database: services.database.clone(),
         sessions: Arc::clone(&services.sessions),
         exchange: Arc::clone(&services.exchange),
+        revocations: Arc::clone(&services.revocations),
         keys: Arc::clone(&services.keys),
         clients: Arc::clone(&services.clients),
         pages,

@@ -13,16 +13,20 @@ use crate::{
     },
     domain::access_token::{MAX_TOKEN_LENGTH, longest_token},
     outbound::webhook::SetupError,
+    random::RandomFailed,
     service::{
         accounts::Accounts,
         activity::Activity,
+        canary::Canary,
         clients::Clients,
         events::Events,
         exchange::{Exchange, IssuerRules},
         freshness::Freshness,
         keys::{Keys, KeysError},
         live_sessions::LiveSessions,
+        registry::Registry,
         revocation_follower::RevocationFollower,
+        revocations::Revocations,
         session_cache::SessionCache,
         session_count::SessionCount,
         session_loader::SessionLoader,
@@ -40,7 +44,10 @@ use crate::{
         signing_keys::SigningKeyStore,
         url::{DatabaseUrl, DatabaseUrlError},
     },
-    telemetry::{error_chain::ErrorChain, metrics::Metrics},
+    telemetry::{
+        error_chain::ErrorChain,
+        metrics::{Metrics, seconds},
+    },
     version,
 };
 
@@ -93,6 +100,9 @@ pub enum ServicesError {
     /// No password could be hashed.
     #[error("[password] cannot be used")]
     Password(#[from] HashError),
+    /// The generator gave nothing.
+    #[error(transparent)]
+    Random(#[from] RandomFailed),
     /// The signing keys are not usable.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -130,8 +140,14 @@ pub struct Services {
     pub events: Arc<Events>,
     /// The sessions.
     pub sessions: Arc<Sessions>,
+    /// This replica among all others.
+    pub registry: Arc<Registry>,
     /// Follows the revocation log.
     pub follower: Arc<RevocationFollower>,
+    /// The feed of revocations.
+    pub revocations: Arc<Revocations>,
+    /// Measures how long a revocation takes, where that is wanted.
+    pub canary: Option<Arc<Canary>>,
     /// The sessions that are kept in memory.
     pub live: Arc<LiveSessions>,
     /// How many sessions are live.
@@ -162,6 +178,8 @@ impl Services {
         }
         services.check_schema(config).await?;
         services.prepare_keys().await?;
+        // Before the first exchange, so that no barrier misses a decision of this replica.
+        services.registry.beat().await.map_err(|source| ServicesError::Database { place: place(config), source })?;
         Ok(services)
     }
 
@@ -171,6 +189,9 @@ impl Services {
     /// [`ServicesError`] names the setting that is in the way.
     pub fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServicesError> {
         let metrics = Metrics::new().map_err(|_| ServicesError::Metrics)?;
+        metrics.exchange_max_staleness_seconds.set(seconds(config.exchange.max_staleness));
+        let connections = config.database.pool_size + config.database.operations_pool_size;
+        metrics.database_pool_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
         metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
         let vault = Arc::new(vault(config)?);
         let url = database_url(config)?;
@@ -184,7 +205,21 @@ impl Services {
         let idle = config.session.idle_rule();
         let activity = Arc::new(Activity::new(store.clone(), idle, metrics.clone()));
         let freshness = Arc::new(Freshness::new(config.exchange.max_staleness, LONGEST_KEPT));
-        let follower = Arc::new(parts::follower(config, &url, &freshness, &clock, &metrics));
+        let rules = parts::session_rules(config);
+        let (registry, barrier) = parts::registry(&rules, &database, &freshness, &clock)?;
+        let keys = Arc::new(Keys::new(
+            SigningKeyStore::new(database.clone()),
+            Arc::clone(&vault),
+            Arc::clone(&clock),
+            parts::key_rules(config),
+            metrics.clone(),
+        ));
+        let issuer = parts::issuer(config);
+        let revocations = Arc::new(parts::revocations(config, &database, &keys, &issuer, &clock, &metrics)?);
+        let follower =
+            parts::follower(config, &url, &registry, &freshness, &clock, &metrics).telling(Arc::clone(&revocations));
+        let follower = Arc::new(follower);
+        let canary = parts::canary(config, &database, &freshness, &clock, &metrics).map(Arc::new);
         let cache_size = config.exchange.cache_size as u64;
         let loader = Arc::new(SessionLoader::new(
             store.clone(),
@@ -196,9 +231,8 @@ impl Services {
             tokio::runtime::Handle::current(),
         ));
         let session_count = Arc::new(SessionCount::new(store.clone(), idle, Arc::clone(&clock), metrics.clone()));
-        let rules = parts::session_rules(config);
         let webhook = parts::webhook(config, &database, &clock, &metrics)?;
-        let events = Arc::new(Events::new(webhook));
+        let events = Arc::new(Events::new(webhook, metrics.clone()));
         let sessions = Arc::new(Sessions::new(
             store,
             Arc::clone(&vault),
@@ -207,6 +241,7 @@ impl Services {
             Arc::clone(&activity),
             Arc::clone(&events),
             Arc::clone(&follower),
+            barrier,
             metrics.clone(),
         ));
         let live = Arc::new(LiveSessions::new(
@@ -216,13 +251,6 @@ impl Services {
             Arc::clone(&vault),
             Arc::clone(&clock),
             Arc::clone(&activity),
-            metrics.clone(),
-        ));
-        let keys = Arc::new(Keys::new(
-            SigningKeyStore::new(database.clone()),
-            Arc::clone(&vault),
-            Arc::clone(&clock),
-            parts::key_rules(config),
             metrics.clone(),
         ));
         let clients =
@@ -241,6 +269,7 @@ impl Services {
             config.exchange.default_audience.clone(),
             issuer.clone(),
             config.exchange.timeout,
+            config.exchange.gateway_cache,
             Arc::clone(&live),
             TokenCache::new(cache_size - cache_size / 3),
             Arc::clone(keys.ring()),
@@ -256,7 +285,10 @@ impl Services {
             activity,
             events,
             sessions,
+            registry,
             follower,
+            revocations,
+            canary,
             live,
             session_count,
             sweep,
@@ -273,7 +305,7 @@ impl Services {
     /// # Errors
     /// [`ServicesError`].
     pub async fn check_schema(&self, config: &Config) -> Result<(), ServicesError> {
-        let place = || database_url(config).map(|url| url.describe()).unwrap_or_default();
+        let place = || place(config);
         let needed = migrate::newest();
         let found = match self.database.schema_version().await {
             Ok(found) => found,
@@ -337,6 +369,11 @@ fn vault(config: &Config) -> Result<Vault, CryptoError> {
     Vault::new(current, previous)
 }
 
+/// Host, port and database, for people.
+fn place(config: &Config) -> String {
+    database_url(config).map(|url| url.describe()).unwrap_or_default()
+}
+
 fn database_url(config: &Config) -> Result<DatabaseUrl, ServicesError> {
     let url = config.database.url.expose();
     DatabaseUrl::parse(url).map_err(|source| ServicesError::Url { key: "database.url", source })
@@ -349,6 +386,7 @@ fn pool(config: &Config, url: &DatabaseUrl, size: usize) -> Result<Pool, PoolSet
         connect_timeout: config.database.connect_timeout,
         wait_timeout: config.database.wait_timeout,
         query_timeout: config.database.query_timeout,
+        between: parts::between(config),
     };
     Pool::new(url, options)
 }

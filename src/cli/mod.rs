@@ -7,6 +7,7 @@ mod config;
 mod demo_service;
 mod dev;
 mod gateway_config;
+mod healthcheck;
 mod keys;
 mod output;
 mod password_input;
@@ -66,6 +67,8 @@ enum Command {
     /// Print a tested gateway configuration for these settings.
     #[command(subcommand)]
     GatewayConfig(gateway_config::GatewayConfigCommand),
+    /// Ask the running service whether it is ready: exit code 0 when it is, for supervisors that can only run a program.
+    Healthcheck(healthcheck::HealthcheckArguments),
     /// The microservice of `ephemint dev`.
     #[command(hide = true)]
     DemoService(demo_service::DemoServiceArguments),
@@ -151,6 +154,7 @@ fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Clients(command) => clients::run(file, command),
         Command::Users(command) => users::run(file, command),
         Command::GatewayConfig(command) => gateway_config::run(file, &command),
+        Command::Healthcheck(arguments) => healthcheck::run(file, &arguments),
         Command::DemoService(arguments) => demo_service::run(arguments),
     }
 }

@@ -302,7 +302,7 @@ async fn revoke(
         revoked = Revoked { sessions: count, ..one };
     }
     if wait {
-        sessions.wait_until_effective(revoked).await;
+        revoked = sessions.wait_until_effective(revoked).await;
     }
     let by = rfc3339(revoked.effective_by);
     if json {

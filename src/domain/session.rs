@@ -1,4 +1,4 @@
-//! The session, and the one rule that says whether it is still alive.
+//! The session. The rule that says whether it is still alive: [`Standing::status`].
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr, time::Duration};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::subject::Subject;
+use super::{instant::unix_microseconds, standing::Standing, subject::Subject};
 use crate::random::{self, RandomFailed};
 
 /// Custom claims that a session carries for its access tokens, by name.
@@ -33,13 +33,12 @@ impl SessionId {
         Ok(Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random::bytes()?).into_uuid()))
     }
 
-    /// The lowest id that a session started at `instant` can have: ids begin with the millisecond in which they were made.
+    /// An id that is below every id of a session that started at `instant` or later, by the clock of whoever started it, and above
+    /// every one of a session that started a millisecond earlier.
     #[must_use]
     pub fn first_at(instant: OffsetDateTime) -> Self {
         let milliseconds = u64::try_from(instant.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
-        let mut bytes = [0; 16];
-        bytes[..6].copy_from_slice(&milliseconds.to_be_bytes()[2..]);
-        Self(Uuid::from_bytes(bytes))
+        Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &[0; 10]).into_uuid())
     }
 
     /// The id as storage keeps it.
@@ -171,38 +170,20 @@ impl IdleRule {
     pub fn idle_since(self, now: OffsetDateTime) -> OffsetDateTime {
         now - self.timeout - self.granularity
     }
+
+    /// The same in microseconds since 1970.
+    #[must_use]
+    pub fn idle_since_microseconds(self, now: i64) -> i64 {
+        let longest = self.timeout.saturating_add(self.granularity).as_micros();
+        now.saturating_sub(i64::try_from(longest).unwrap_or(i64::MAX))
+    }
 }
 
 impl Session {
-    /// The one rule for whether this session is alive at `now`, used on every path.
-    ///
-    /// An end is exclusive: at `expires_at` itself the session is over (OWASP Session Management, "Session Expiration").
+    /// Whether this session is alive at `now`, by the rule of [`Standing::status`].
     #[must_use]
     pub fn status(&self, now: OffsetDateTime, idle: IdleRule) -> SessionStatus {
-        self.status_if_last_seen(self.last_seen_at, now, idle)
-    }
-
-    /// The same rule, where a later use than `last_seen_at` is known.
-    #[must_use]
-    pub fn status_if_last_seen(
-        &self,
-        last_seen_at: OffsetDateTime,
-        now: OffsetDateTime,
-        idle: IdleRule,
-    ) -> SessionStatus {
-        if self.revoked_at.is_some() || self.superseded {
-            SessionStatus::Revoked
-        } else if self.subject_disabled {
-            SessionStatus::SubjectDisabled
-        } else if now >= self.expires_at {
-            SessionStatus::Expired
-        } else if last_seen_at <= idle.idle_since(now) {
-            SessionStatus::Idle
-        } else if self.reauthenticate_since.is_some_and(|since| self.auth_time <= since) {
-            SessionStatus::ReauthenticationNeeded
-        } else {
-            SessionStatus::Active
-        }
+        Standing::of(self).status(unix_microseconds(self.last_seen_at), unix_microseconds(now), idle)
     }
 
     /// When the idle timeout runs out, counted from the last use that is known.
@@ -299,7 +280,6 @@ mod tests {
         let id = SessionId::generate(START + Duration::from_micros(1_500)).unwrap();
         assert!(id >= SessionId::first_at(START + Duration::from_micros(1_999)));
         assert!(id < SessionId::first_at(START + Duration::from_millis(2)));
-        assert_eq!(SessionId::first_at(OffsetDateTime::UNIX_EPOCH).as_uuid(), Uuid::nil());
     }
 
     #[test]

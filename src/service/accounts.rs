@@ -5,6 +5,7 @@ use std::sync::Arc;
 pub use super::login::{Attempt, LoginError, Proven};
 use super::{
     events::Events,
+    login::OUTCOMES,
     login_crowd::LoginCrowd,
     login_throttle::LoginThrottle,
     password_pool::PasswordPool,
@@ -130,6 +131,10 @@ impl Accounts {
             metrics,
         } = parts;
         let throttle = LoginThrottle::new(throttle_store, vault, throttle_rules, most_delayed);
+        // Each is there from the start, so that the first one shows as an increase.
+        for outcome in OUTCOMES {
+            drop(metrics.logins_total.with_label_values(&[outcome]));
+        }
         let crowd = LoginCrowd::new(most_at_once.unwrap_or(pool.places() / 2).max(1));
         Self { store, throttle, crowd, pool, words, events, sessions, clock, metrics }
     }

@@ -3,19 +3,27 @@
 use std::sync::Arc;
 
 use super::webhook::Webhook;
-use crate::domain::event::{Changed, Consequence, Event};
+use crate::{
+    domain::event::{Changed, Consequence, Event, EventName},
+    telemetry::metrics::Metrics,
+};
 
 /// Where security events go.
 #[derive(Debug)]
 pub struct Events {
     webhook: Option<Arc<Webhook>>,
+    metrics: Metrics,
 }
 
 impl Events {
     /// Events go to the log, and to the webhook where there is one.
     #[must_use]
-    pub fn new(webhook: Option<Arc<Webhook>>) -> Self {
-        Self { webhook }
+    pub fn new(webhook: Option<Arc<Webhook>>, metrics: Metrics) -> Self {
+        // Each is there from the start, so that the first one shows as an increase.
+        for name in EventName::ALL {
+            drop(metrics.security_events_total.with_label_values(&[name.as_str()]));
+        }
+        Self { webhook, metrics }
     }
 
     /// The webhook, where there is one.
@@ -30,6 +38,7 @@ impl Events {
     /// other statement. Call it after the change is committed.
     pub async fn record(&self, event: &Event) {
         log(event);
+        self.metrics.security_events_total.with_label_values(&[event.name().as_str()]).inc();
         if let Some(webhook) = &self.webhook {
             webhook.queue(event).await;
         }

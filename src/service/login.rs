@@ -67,6 +67,10 @@ enum Outcome {
     Unavailable,
 }
 
+/// Every name of an [`Outcome`].
+pub(super) const OUTCOMES: [&str; 7] =
+    ["success", "bad_credentials", "disabled", "throttled", "unusable_hash", "busy", "unavailable"];
+
 impl Outcome {
     fn as_str(self) -> &'static str {
         match self {

@@ -71,6 +71,7 @@ impl PasswordPool {
     pub fn new(hasher: PasswordHasher, options: PasswordPoolOptions, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let threads = if options.threads == 0 { (cores() / 2).max(1) } else { options.threads };
+        metrics.password_hash_queue_limit.set(i64::try_from(options.queue).unwrap_or(i64::MAX));
         let shared = Shared { hasher, clock, metrics, queue: Mutex::default(), work: Condvar::new() };
         Self {
             shared: Arc::new(shared),

@@ -39,7 +39,7 @@ use self::{
     restraint::Restraint,
     turns::{Turn, Turns},
 };
-use super::{activity::Activity, events::Events, revocation_follower::RevocationFollower};
+use super::{activity::Activity, barrier::Barrier, events::Events, revocation_follower::RevocationFollower};
 use crate::{
     clock::Clock,
     crypto::master_key::Vault,
@@ -87,6 +87,7 @@ pub struct Sessions {
     rules: SessionRules,
     activity: Arc<Activity>,
     follower: Arc<RevocationFollower>,
+    barrier: Barrier,
     events: Arc<Events>,
     turns: Turns,
     restraint: Arc<Restraint>,
@@ -105,6 +106,7 @@ impl Sessions {
         activity: Arc<Activity>,
         events: Arc<Events>,
         follower: Arc<RevocationFollower>,
+        barrier: Barrier,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -115,6 +117,7 @@ impl Sessions {
             activity,
             events,
             follower,
+            barrier,
             turns: Turns::default(),
             restraint: Arc::default(),
             metrics,
@@ -143,6 +146,14 @@ impl Sessions {
     #[must_use]
     pub fn is_csrf_token(&self, session: SessionId, presented: &str) -> bool {
         self.vault.is_csrf_token(session, presented)
+    }
+
+    /// Puts this replica where barriers wait for it, if it is not there.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the database does not answer.
+    pub(super) async fn be_counted_in(&self) -> Result<(), StorageError> {
+        self.barrier.registry().be_counted_in().await
     }
 
     /// Begins a change of a subject's sessions that no other start of theirs overlaps, here or on another replica.

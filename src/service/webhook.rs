@@ -103,6 +103,9 @@ impl Webhook {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
+        for outcome in ["delivered", "retried", "given_up", "dropped", "lost"] {
+            drop(metrics.hook_deliveries_total.with_label_values(&[outcome]));
+        }
         Self { store, receiver, keys, rules, clock, metrics, wake: Arc::default(), failing: AtomicBool::new(false) }
     }
 

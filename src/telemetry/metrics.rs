@@ -105,6 +105,8 @@ metrics! {
     database_query_duration_seconds: HistogramVec(FAST)["query"];
     /// Database connections of the pool.
     database_pool_connections: IntGaugeVec["state"];
+    /// The most connections that both pools together may have.
+    database_pool_limit: IntGauge;
     /// Time waited for a database connection, in seconds.
     database_pool_wait_seconds: Histogram(FAST);
     /// Sessions started, by how.
@@ -115,10 +117,22 @@ metrics! {
     sessions_active: Gauge;
     /// Time from the writing of a row of the revocation log until this replica has read it, in seconds.
     revocation_propagation_seconds: Histogram(PROPAGATION);
+    /// Time that `wait=all` took, in seconds: until every replica had `passed`, or until the `bound`.
+    revocation_barrier_seconds: HistogramVec(PROPAGATION)["outcome"];
     /// Whether this replica follows the revocation log, so that it may use what it keeps in memory: 1 or 0.
     invalidation_healthy: IntGauge;
     /// How long ago the last successful reading of the revocation log began, in seconds; NaN before the first.
     invalidation_lag_seconds: Gauge;
+    /// Sessions that the feed of revocations names.
+    revocations_feed_entries: IntGauge;
+    /// Requests that wait for changes of the feed of revocations, event streams included.
+    revocations_feed_listeners: IntGauge;
+    /// Whether this replica could serve the feed of revocations: 1 or 0. Nobody follows it where it is 0 all the time.
+    revocations_feed_complete: IntGauge;
+    /// How long this replica may take to notice a revocation (`exchange.max_staleness`), in seconds.
+    exchange_max_staleness_seconds: Gauge;
+    /// Canary sessions that this replica still believed when it should have known of their revocation: a broken promise.
+    canary_overdue_total: IntCounter;
     /// What is kept in memory: `sessions`, and `tokens` of theirs.
     cache_entries: IntGaugeVec["cache"];
     /// Lookups in memory, by cache and result.
@@ -127,6 +141,8 @@ metrics! {
     logins_total: IntCounterVec["outcome"];
     /// Password hashes that wait for a thread.
     password_hash_queue: IntGauge;
+    /// The most password hashes that may wait.
+    password_hash_queue_limit: IntGauge;
     /// Time to compute one password hash, in seconds.
     password_hash_duration_seconds: Histogram(PASSWORD);
     /// Last-seen times that wait to be written.
@@ -145,6 +161,8 @@ metrics! {
     rows_swept_total: IntCounterVec["table"];
     /// Time to delete one batch of such rows, in seconds.
     sweep_duration_seconds: HistogramVec(FAST)["table"];
+    /// Security events, by name.
+    security_events_total: IntCounterVec["event"];
     /// Security events on their way to the webhook, by what became of an attempt.
     hook_deliveries_total: IntCounterVec["outcome"];
     /// Security events of all replicas that wait to be posted to the webhook.

@@ -48,6 +48,8 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["users", "enable"], &[]),
     (&["users", "delete"], &[]),
     (&["gateway-config"], &[]),
+    (&["gateway-config", "nginx"], &["--application", "--audience", "--listen", "--replica", "--standard-streams"]),
+    (&["healthcheck"], &[]),
 ];
 
 fn said(output: &Output) -> String {

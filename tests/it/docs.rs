@@ -63,7 +63,11 @@ fn the_metrics_page_is_the_table_of_metrics() {
          `internal` (503). `source` is where the decision came from: `token_cache` (a token that was handed out before), `session_cache` (the session\n\
          from memory, the token signed anew), `database`, or `none` where nothing was looked up.\n\n\
          `sessions_ended_total` has the reasons of [`session_revoked`](logging.md#audit-events); `sessions_started_total` the methods `password` and\n\
-         `admin_api`. A step-up starts no session.\n",
+         `admin_api`. A step-up starts no session. `security_events_total` has the [events](events.md) by name, whether or not there is a webhook.\n\n\
+         `revocation_propagation_seconds` never rests: every `exchange.canary_interval` (10 s) one of the replicas revokes a session of nobody's, the\n\
+         *canary*, and all of them time it like any other revocation. `canary_overdue_total` is 0, or a promise is broken; see\n\
+         [its runbook](runbooks/EphemintRevocationPromiseBroken.md).\n\n\
+         Dashboards, rules and alerts over these are in `grafana/`; [Operating](operating.md#watching-it) says how to use them.\n",
     );
     same_as("docs/metrics.md", &page);
 }

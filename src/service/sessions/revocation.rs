@@ -1,6 +1,6 @@
 //! How sessions are ended deliberately: one, all of a subject's or of everyone's, or those that fit a filter.
 
-use std::time::Duration;
+use std::pin::pin;
 
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -12,6 +12,7 @@ use crate::{
         error::StorageError,
         session_search::{ExpiryPosition, SearchLimits, SearchedAt},
     },
+    telemetry::{error_chain::ErrorChain, metrics::seconds},
 };
 
 /// How many sessions one statement looks at, and one transaction ends, at most.
@@ -102,12 +103,29 @@ impl Sessions {
         Ok(count)
     }
 
-    /// Returns once the clock has reached `effective_by`.
-    pub async fn wait_until_effective(&self, revoked: Revoked) {
-        let left = revoked.effective_by - self.clock.now();
-        if let Ok(left) = Duration::try_from(left) {
-            tokio::time::sleep(left.min(self.rules.revocation_bound)).await;
-        }
+    /// Returns once no replica mints for whom a revocation has ended: when all have passed a barrier, or else at `effective_by`.
+    /// The answer's `effective_by` is never later than the return.
+    pub async fn wait_until_effective(&self, revoked: Revoked) -> Revoked {
+        let began = self.clock.monotonic();
+        // Its whole length, whatever has happened to the wall clock meanwhile.
+        let mut bound = pin!(tokio::time::sleep(self.rules.revocation_bound));
+        let passed = tokio::select! {
+            biased;
+            passed = self.barrier.passed_by_all() => passed,
+            () = &mut bound => Ok(()),
+        };
+        let outcome = match passed {
+            Ok(()) if bound.is_elapsed() => "bound",
+            Ok(()) => "passed",
+            Err(error) => {
+                tracing::warn!(error = %ErrorChain(&error), "nobody knows which replicas know of a revocation; waiting the bound out");
+                bound.await;
+                "bound"
+            }
+        };
+        let took = seconds(self.clock.monotonic().saturating_sub(began));
+        self.metrics.revocation_barrier_seconds.with_label_values(&[outcome]).observe(took);
+        Revoked { effective_by: revoked.effective_by.min(self.clock.now()), ..revoked }
     }
 
     /// How many sessions of a subject, or of everyone, are live; nothing where that cannot be counted in time. Counting is a

@@ -8,7 +8,9 @@ use ephemint::{
     config::Config,
     domain::client::Scope,
     http::state::AppState,
-    service::{activity::Activity, events::Events, revocation_follower::RevocationFollower, sweep::Sweep},
+    service::{
+        activity::Activity, canary::Canary, events::Events, revocation_follower::RevocationFollower, sweep::Sweep,
+    },
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -31,6 +33,8 @@ pub(crate) struct TestApp {
     pub(crate) activity: Arc<Activity>,
     /// Keeps what is in memory believable.
     pub(crate) follower: Arc<RevocationFollower>,
+    /// Measures how long a revocation takes, where a test asks for it.
+    pub(crate) canary: Option<Arc<Canary>>,
     /// Where security events go.
     pub(crate) events: Arc<Events>,
     /// Deletes what is over.
@@ -83,6 +87,7 @@ impl TestApp {
         let state = application.state().clone();
         let activity = Arc::clone(&application.services().activity);
         let follower = Arc::clone(&application.services().follower);
+        let canary = application.services().canary.clone();
         let events = Arc::clone(&application.services().events);
         let sweep = Arc::clone(&application.services().sweep);
         let (stop, stopped) = oneshot::channel::<()>();
@@ -105,6 +110,7 @@ impl TestApp {
             state,
             activity,
             follower,
+            canary,
             events,
             sweep,
             secret: secret.expose(),
@@ -218,6 +224,7 @@ pub(crate) fn settings(url: &str, more: &str) -> String {
         master_key = "{MASTER_KEY}"
         [exchange]
         default_audience = "orders"
+        canary_interval = "0s"
         [keys]
         poll_interval = "100ms"
         [shutdown]
