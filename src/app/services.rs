@@ -188,11 +188,7 @@ impl Services {
     /// # Errors
     /// [`ServicesError`] names the setting that is in the way.
     pub fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServicesError> {
-        let metrics = Metrics::new().map_err(|_| ServicesError::Metrics)?;
-        metrics.exchange_max_staleness_seconds.set(seconds(config.exchange.max_staleness));
-        let connections = config.database.pool_size + config.database.operations_pool_size;
-        metrics.database_pool_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
-        metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
+        let metrics = metrics(config)?;
         let vault = Arc::new(vault(config)?);
         let url = database_url(config)?;
         let pool = |size| pool(config, &url, size);
@@ -258,11 +254,6 @@ impl Services {
         let databases = [&lookups, &database];
         let accounts = Arc::new(parts::accounts(config, databases, &vault, &events, &sessions, &clock, &metrics)?);
         let sweep = Arc::new(parts::sweep(config, &database, &accounts, &clock, &metrics));
-        let issuer = IssuerRules {
-            issuer: config.token.issuer.as_str().to_owned(),
-            algorithm: config.token.algorithm,
-            backdate: config.token.backdate,
-        };
         refuse_long_tokens(config, &issuer)?;
         let exchange = Arc::new(Exchange::new(
             config.audiences.clone(),
@@ -349,6 +340,16 @@ pub async fn migrate(config: &Config) -> Result<Migrated, ServicesError> {
         tracing::info!(migration = applied, "migration applied");
     }
     Ok(migrated)
+}
+
+/// The counters, with what follows from the settings alone.
+fn metrics(config: &Config) -> Result<Metrics, ServicesError> {
+    let metrics = Metrics::new().map_err(|_| ServicesError::Metrics)?;
+    metrics.exchange_max_staleness_seconds.set(seconds(config.exchange.max_staleness));
+    let connections = config.database.pool_size + config.database.operations_pool_size;
+    metrics.database_pool_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
+    Ok(metrics)
 }
 
 /// Refuses audiences whose tokens can be too large for gateways.
