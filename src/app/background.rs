@@ -17,8 +17,8 @@ use crate::{
 
 /// How often the database's clock is compared with ours.
 const SKEW_INTERVAL: Duration = Duration::from_secs(10);
-/// How often counts of attempts to sign in that make no difference any more are removed.
-const LOGIN_THROTTLE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often what is over is looked for, unless the last batch has left some.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// How often the outbox of the webhook is looked into, unless something calls for it earlier.
 const WEBHOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a task that panicked rests before it is started again.
@@ -81,10 +81,10 @@ impl Background {
             let keys = Arc::clone(&keys);
             async move { keys.step().await }
         });
-        let accounts = Arc::clone(&services.accounts);
-        starting.every("login_throttle", LOGIN_THROTTLE_INTERVAL, move || {
-            let accounts = Arc::clone(&accounts);
-            async move { accounts.sweep().await }
+        let sweep = Arc::clone(&services.sweep);
+        starting.every_or_woken("sweep", SWEEP_INTERVAL, sweep.wake(), move || {
+            let sweep = Arc::clone(&sweep);
+            async move { sweep.step().await.map(drop) }
         });
         let count = Arc::clone(&services.session_count);
         starting.every("session_count", COUNT_INTERVAL, move || {

@@ -24,7 +24,8 @@ use crate::{
         registry::Registry,
         revocation_follower::RevocationFollower,
         revocations::{FeedRules, Revocations},
-        sessions::SessionRules,
+        sessions::{SessionRules, Sessions},
+        sweep::Sweep,
         webhook::{Webhook, WebhookRules},
     },
     storage::{
@@ -37,6 +38,7 @@ use crate::{
         replicas::{ReplicaId, ReplicaStore},
         revocation_feed::RevocationFeed,
         run::Database,
+        sweep::SweepStore,
         url::DatabaseUrl,
     },
     telemetry::metrics::Metrics,
@@ -169,13 +171,25 @@ pub(super) fn webhook(
     Ok(Some(Arc::new(Webhook::new(store, receiver, keys, rules, Arc::clone(clock), metrics.clone()))))
 }
 
+/// What deletes what is over.
+pub(super) fn sweep(
+    config: &Config,
+    database: &Database,
+    accounts: &Arc<Accounts>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Sweep {
+    let store = SweepStore::new(database.clone());
+    Sweep::new(store, Arc::clone(accounts), config.session.keep_ended, Arc::clone(clock), metrics.clone())
+}
+
 /// The password accounts. Attempts to sign in, which anybody may make, keep to the connections of lookups.
 pub(super) fn accounts(
     config: &Config,
-    lookups: &Database,
-    database: &Database,
+    [lookups, database]: [&Database; 2],
     vault: &Arc<Vault>,
     events: &Arc<Events>,
+    sessions: &Arc<Sessions>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> Result<Accounts, HashError> {
@@ -196,6 +210,7 @@ pub(super) fn accounts(
         vault: Arc::clone(vault),
         words: own_names(config.public.origin.as_str()),
         events: Arc::clone(events),
+        sessions: Arc::clone(sessions),
         clock: Arc::clone(clock),
         metrics: metrics.clone(),
     }))

@@ -31,6 +31,7 @@ use crate::{
         session_count::SessionCount,
         session_loader::SessionLoader,
         sessions::Sessions,
+        sweep::Sweep,
         token_cache::TokenCache,
     },
     storage::{
@@ -151,6 +152,8 @@ pub struct Services {
     pub live: Arc<LiveSessions>,
     /// How many sessions are live.
     pub session_count: Arc<SessionCount>,
+    /// Deletes what is over.
+    pub sweep: Arc<Sweep>,
     /// The signing keys.
     pub keys: Arc<Keys>,
     /// The service credentials.
@@ -185,11 +188,7 @@ impl Services {
     /// # Errors
     /// [`ServicesError`] names the setting that is in the way.
     pub fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServicesError> {
-        let metrics = Metrics::new().map_err(|_| ServicesError::Metrics)?;
-        metrics.exchange_max_staleness_seconds.set(seconds(config.exchange.max_staleness));
-        let connections = config.database.pool_size + config.database.operations_pool_size;
-        metrics.database_pool_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
-        metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
+        let metrics = metrics(config)?;
         let vault = Arc::new(vault(config)?);
         let url = database_url(config)?;
         let pool = |size| pool(config, &url, size);
@@ -252,13 +251,10 @@ impl Services {
         ));
         let clients =
             Arc::new(Clients::new(ClientStore::new(database.clone()), Arc::clone(&vault), Arc::clone(&clock)));
-        let accounts = Arc::new(parts::accounts(config, &lookups, &database, &vault, &events, &clock, &metrics)?);
-        for policy in &config.audiences {
-            let length = longest_token(policy, &issuer.issuer_of(policy.algorithm));
-            if length > MAX_TOKEN_LENGTH {
-                return Err(ServicesError::TokenTooLong { audience: policy.name.to_string(), length });
-            }
-        }
+        let databases = [&lookups, &database];
+        let accounts = Arc::new(parts::accounts(config, databases, &vault, &events, &sessions, &clock, &metrics)?);
+        let sweep = Arc::new(parts::sweep(config, &database, &accounts, &clock, &metrics));
+        refuse_long_tokens(config, &issuer)?;
         let exchange = Arc::new(Exchange::new(
             config.audiences.clone(),
             config.exchange.default_audience.clone(),
@@ -286,6 +282,7 @@ impl Services {
             canary,
             live,
             session_count,
+            sweep,
             keys,
             clients,
             accounts,
@@ -343,6 +340,27 @@ pub async fn migrate(config: &Config) -> Result<Migrated, ServicesError> {
         tracing::info!(migration = applied, "migration applied");
     }
     Ok(migrated)
+}
+
+/// The counters, with what follows from the settings alone.
+fn metrics(config: &Config) -> Result<Metrics, ServicesError> {
+    let metrics = Metrics::new().map_err(|_| ServicesError::Metrics)?;
+    metrics.exchange_max_staleness_seconds.set(seconds(config.exchange.max_staleness));
+    let connections = config.database.pool_size + config.database.operations_pool_size;
+    metrics.database_pool_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
+    Ok(metrics)
+}
+
+/// Refuses audiences whose tokens can be too large for gateways.
+fn refuse_long_tokens(config: &Config, issuer: &IssuerRules) -> Result<(), ServicesError> {
+    for policy in &config.audiences {
+        let length = longest_token(policy, &issuer.issuer_of(policy.algorithm));
+        if length > MAX_TOKEN_LENGTH {
+            return Err(ServicesError::TokenTooLong { audience: policy.name.to_string(), length });
+        }
+    }
+    Ok(())
 }
 
 /// The keys derived from the configured master keys.

@@ -12,6 +12,7 @@ mod keys;
 mod output;
 mod password_input;
 mod serve;
+mod sessions;
 mod users;
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
@@ -54,6 +55,9 @@ enum Command {
     /// List or rotate the signing keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Find sessions, and end them.
+    #[command(subcommand)]
+    Sessions(sessions::SessionsCommand),
     /// Manage service credentials for the admin API.
     #[command(subcommand)]
     Clients(clients::ClientsCommand),
@@ -146,6 +150,7 @@ fn run(cli: Cli) -> Result<(), CommandError> {
         }
         Command::Config(command) => config::run(file, &command),
         Command::Keys(command) => keys::run(file, &command),
+        Command::Sessions(command) => sessions::run(file, command),
         Command::Clients(command) => clients::run(file, command),
         Command::Users(command) => users::run(file, command),
         Command::GatewayConfig(command) => gateway_config::run(file, &command),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{instant::rfc3339, subject::Subject, username::Username},
-    service::accounts::{AccountError, Accounts},
+    service::accounts::{AccountError, Accounts, Ended},
     storage::accounts::ListedAccount,
 };
 
@@ -77,20 +77,20 @@ pub(super) fn run(file: Option<&Path>, command: UsersCommand) -> Result<(), Comm
             UsersCommand::List { json } => list(accounts, json).await?,
             UsersCommand::SetPassword { name } => {
                 let password = new_password(&name)?;
-                let subject = accounts.set_password(&name, password).await.map_err(explain)?;
-                print_line(&format!("password set; every session of {subject} has ended"));
+                let ended = accounts.set_password(&name, password).await.map_err(explain)?;
+                print_line(&format!("password set; {}", ended_line(&ended)));
             }
             UsersCommand::Disable { name } => {
-                let subject = accounts.disable(&name).await.map_err(explain)?;
-                print_line(&format!("disabled; every session of {subject} has ended"));
+                let ended = accounts.disable(&name).await.map_err(explain)?;
+                print_line(&format!("disabled; {}", ended_line(&ended)));
             }
             UsersCommand::Enable { name } => {
                 let subject = accounts.enable(&name).await.map_err(explain)?;
                 print_line(&format!("enabled; {subject} may sign in again"));
             }
             UsersCommand::Delete { name } => {
-                let subject = accounts.remove(&name).await.map_err(explain)?;
-                print_line(&format!("deleted; every session of {subject} has ended"));
+                let ended = accounts.remove(&name).await.map_err(explain)?;
+                print_line(&format!("deleted; {}", ended_line(&ended)));
             }
         }
         Ok(())
@@ -140,6 +140,17 @@ async fn list(accounts: &Accounts, as_json: bool) -> Result<(), CommandError> {
         .collect();
     print_table(["USERNAME", "SUBJECT", "CREATED", "PASSWORD SET", ""], &rows);
     Ok(())
+}
+
+/// How many sessions have ended with a change, and by when everywhere.
+fn ended_line(ended: &Ended) -> String {
+    let by = rfc3339(ended.revoked.effective_by);
+    let what = match ended.revoked.sessions {
+        Some(1) => "1 live session".to_owned(),
+        Some(sessions) => format!("{sessions} live sessions"),
+        None => "every session".to_owned(),
+    };
+    format!("{what} of {} ended, everywhere by {by}", ended.subject)
 }
 
 fn subject(text: &str) -> Result<Subject, String> {

@@ -61,6 +61,13 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
     )
     .unset("a 20th of session.idle_timeout, at most 60s, and at least four times exchange.gateway_cache"),
     SettingDoc::new(
+        "session.keep_ended",
+        Text,
+        "1h to 3650d",
+        "How long the record of a session is kept after it was revoked or has reached its absolute end.",
+    )
+    .default("30d"),
+    SettingDoc::new(
         "session.renewal_grace",
         Text,
         "0s to 5min",
@@ -114,6 +121,8 @@ pub struct SessionConfig {
     pub max_per_subject: u32,
     /// How exactly activity is recorded, resolved.
     pub activity_granularity: Duration,
+    /// How long an ended session's record is kept.
+    pub keep_ended: Duration,
     /// How long a token works after a renewal.
     pub renewal_grace: Duration,
     /// What follows when a token is presented after its grace.
@@ -173,6 +182,8 @@ pub(super) fn read(reader: &mut Reader) -> Option<SessionConfig> {
         reader.combination("session.activity_granularity", "it is longer than session.idle_timeout; shorten it");
     }
     let activity_granularity = granularity?.unwrap_or_else(|| COARSEST.min(idle_timeout.unwrap_or(COARSEST) / 20));
+    let keep_ended =
+        reader.read("session.keep_ended", duration(Duration::from_hours(1)..=Duration::from_hours(3_650 * 24)));
     let renewal_grace = reader.read("session.renewal_grace", duration(Duration::ZERO..=Duration::from_mins(5)));
     let on_token_reuse =
         reader.read("session.on_token_reuse", choice(&[("end", Consequence::End), ("record", Consequence::Record)]));
@@ -201,6 +212,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<SessionConfig> {
         persistent: persistent?,
         max_per_subject: max_per_subject?,
         activity_granularity,
+        keep_ended: keep_ended?,
         renewal_grace: renewal_grace?,
         on_token_reuse: on_token_reuse?,
         unusual_activity: unusual_activity?,

@@ -1,6 +1,7 @@
 //! The nouns of the product and their rules: no I/O, no async, no framework.
 //!
 //! - [`session`]: the session.
+//! - [`session_filter`]: which sessions an operator means.
 //! - [`standing`]: the one rule that says whether it is alive.
 //! - [`session_token`]: the secret in the cookie, and the digest that is stored.
 //! - [`cookie_header`]: the exact parser that finds the token in a request.
@@ -38,6 +39,7 @@ pub mod password;
 pub mod retry;
 pub mod return_to;
 pub mod session;
+pub mod session_filter;
 pub mod session_token;
 pub mod signing_key;
 pub mod standing;

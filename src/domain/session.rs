@@ -127,6 +127,23 @@ pub enum SessionStatus {
 }
 
 impl SessionStatus {
+    /// Every status.
+    pub const ALL: [Self; 6] =
+        [Self::Active, Self::ReauthenticationNeeded, Self::Revoked, Self::SubjectDisabled, Self::Expired, Self::Idle];
+
+    /// Its name, for operators.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::ReauthenticationNeeded => "reauthentication_needed",
+            Self::Revoked => "revoked",
+            Self::SubjectDisabled => "subject_disabled",
+            Self::Expired => "expired",
+            Self::Idle => "idle",
+        }
+    }
+
     /// Whether the session is usable, or becomes so when its subject authenticates again.
     #[must_use]
     pub fn can_be_used_again(self) -> bool {
@@ -256,6 +273,13 @@ mod tests {
     fn a_disabled_subject_has_no_sessions() {
         let session = Session { subject_disabled: true, ..session() };
         assert_eq!(session.status(START, IDLE), SessionStatus::SubjectDisabled);
+    }
+
+    #[test]
+    fn ids_sort_by_the_millisecond_they_were_made_in() {
+        let id = SessionId::generate(START + Duration::from_micros(1_500)).unwrap();
+        assert!(id >= SessionId::first_at(START + Duration::from_micros(1_999)));
+        assert!(id < SessionId::first_at(START + Duration::from_millis(2)));
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //! A handler is dropped together with its connection, wherever it is. What changes something must not stop between the change
 //! and its audit record.
 
+use tracing::Instrument as _;
+
 use super::problem::Problem;
 
-/// Runs `work` to its end, whether or not anybody still waits for it.
+/// Runs `work` to its end, whether or not anybody still waits for it. What it logs carries the ids of the request.
 ///
 /// # Errors
 /// [`Problem::Internal`] when it panicked.
 pub(super) async fn detached<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Problem> {
-    tokio::spawn(work).await.map_err(|_| Problem::Internal)
+    tokio::spawn(work.in_current_span()).await.map_err(|_| Problem::Internal)
 }

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 pub use super::login::{Attempt, LoginError, Proven};
 use super::{
-    events::Events, login::OUTCOMES, login_crowd::LoginCrowd, login_throttle::LoginThrottle,
+    events::Events,
+    login::OUTCOMES,
+    login_crowd::LoginCrowd,
+    login_throttle::LoginThrottle,
     password_pool::PasswordPool,
+    sessions::{RevokeReason, Revoked, Sessions},
 };
 use crate::{
     clock::Clock,
@@ -56,6 +60,15 @@ pub enum AccountError {
     Unavailable(#[from] StorageError),
 }
 
+/// An account's sessions have ended with a change of the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Whose they were.
+    pub subject: Subject,
+    /// How many, and by when everywhere.
+    pub revoked: Revoked,
+}
+
 /// What the accounts are made of.
 #[derive(Debug)]
 pub struct AccountParts {
@@ -77,6 +90,8 @@ pub struct AccountParts {
     pub words: Vec<String>,
     /// Where changes of accounts are told.
     pub events: Arc<Events>,
+    /// The sessions, which end with some changes.
+    pub sessions: Arc<Sessions>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Counts.
@@ -92,6 +107,7 @@ pub struct Accounts {
     pub(super) pool: PasswordPool,
     words: Vec<String>,
     events: Arc<Events>,
+    sessions: Arc<Sessions>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Metrics,
 }
@@ -110,6 +126,7 @@ impl Accounts {
             vault,
             words,
             events,
+            sessions,
             clock,
             metrics,
         } = parts;
@@ -119,7 +136,7 @@ impl Accounts {
             drop(metrics.logins_total.with_label_values(&[outcome]));
         }
         let crowd = LoginCrowd::new(most_at_once.unwrap_or(pool.places() / 2).max(1));
-        Self { store, throttle, crowd, pool, words, events, clock, metrics }
+        Self { store, throttle, crowd, pool, words, events, sessions, clock, metrics }
     }
 
     /// Adds an account. Its subject is its canonical name where none is given.
@@ -168,31 +185,37 @@ impl Accounts {
         self.store.list(after, limit).await
     }
 
-    /// Sets another password; every session of the account's subject ends in the same transaction.
+    /// Sets another password; every session of the account's subject ends in the same transaction. Returns the subject, and how many
+    /// ended and by when.
     ///
     /// # Errors
     /// [`AccountError`]; nothing is changed then, unless the database's answer was lost.
-    pub async fn set_password(&self, name: &str, password: Password) -> Result<Subject, AccountError> {
+    pub async fn set_password(&self, name: &str, password: Password) -> Result<Ended, AccountError> {
         let username = Username::parse(name)?;
         let hash = self.hash_new(&username, password).await?;
+        let live = self.count_live(&username).await?;
         let now = self.clock.now();
         let subject = self.store.set_password(&username, &hash, now).await?.ok_or(AccountError::Unknown)?;
+        let revoked = self.sessions.all_revoked(Some(&subject), live, RevokeReason::PasswordChanged).await;
         let event = Event::PasswordChanged { at: now, subject: subject.clone(), account: username };
         self.events.record(&event).await;
-        Ok(subject)
+        Ok(Ended { subject, revoked })
     }
 
     /// Lets the account's subject have no sessions, by whatever way it signs in; those it has end in the same transaction.
+    /// Returns the subject, and how many ended and by when.
     ///
     /// # Errors
     /// [`AccountError`]; nothing is changed then, unless the database's answer was lost.
-    pub async fn disable(&self, name: &str) -> Result<Subject, AccountError> {
+    pub async fn disable(&self, name: &str) -> Result<Ended, AccountError> {
         let username = Username::parse(name)?;
+        let live = self.count_live(&username).await?;
         let now = self.clock.now();
         let subject = self.store.disable(&username, now).await?.ok_or(AccountError::Unknown)?;
+        let revoked = self.sessions.all_revoked(Some(&subject), live, RevokeReason::AccountDisabled).await;
         let event = Event::AccountDisabled { at: now, subject: subject.clone(), account: username };
         self.events.record(&event).await;
-        Ok(subject)
+        Ok(Ended { subject, revoked })
     }
 
     /// Lets the account's subject have sessions again; those it had stay ended.
@@ -210,25 +233,34 @@ impl Accounts {
         Ok(subject)
     }
 
-    /// Removes the account; every session of its subject ends in the same transaction.
+    /// Removes the account; every session of its subject ends in the same transaction. Returns the subject, and how many ended and by
+    /// when.
     ///
     /// # Errors
     /// [`AccountError`]; nothing is changed then, unless the database's answer was lost.
-    pub async fn remove(&self, name: &str) -> Result<Subject, AccountError> {
+    pub async fn remove(&self, name: &str) -> Result<Ended, AccountError> {
         let username = Username::parse(name)?;
+        let live = self.count_live(&username).await?;
         let now = self.clock.now();
         let subject = self.store.remove(&username, now).await?.ok_or(AccountError::Unknown)?;
+        let revoked = self.sessions.all_revoked(Some(&subject), live, RevokeReason::AccountDeleted).await;
         let event = Event::AccountDeleted { at: now, subject: subject.clone(), account: username };
         self.events.record(&event).await;
-        Ok(subject)
+        Ok(Ended { subject, revoked })
     }
 
-    /// Removes counts of attempts that make no difference any more.
+    /// Removes at most `most` counts of attempts that make no difference any more. Returns how many.
     ///
     /// # Errors
     /// [`StorageError`] when the database does not answer.
-    pub async fn sweep(&self) -> Result<(), StorageError> {
-        self.throttle.sweep(self.clock.now()).await
+    pub async fn sweep(&self, most: u32) -> Result<u64, StorageError> {
+        self.throttle.sweep(self.clock.now(), most).await
+    }
+
+    /// How many sessions the account's subject has, as far as that can be counted in time.
+    async fn count_live(&self, username: &Username) -> Result<Option<u64>, AccountError> {
+        let subject = self.store.find_subject(username).await?.ok_or(AccountError::Unknown)?;
+        Ok(self.sessions.count_live(Some(&subject)).await)
     }
 
     async fn hash_new(&self, username: &Username, password: Password) -> Result<String, AccountError> {

@@ -12,9 +12,6 @@ use crate::{
     telemetry::error_chain::ErrorChain,
 };
 
-/// Counts that one sweep removes at most; more are left for the next.
-const SWEEP: u32 = 5_000;
-
 /// An attempt that was counted, or refused.
 #[derive(Debug)]
 pub(super) struct Counted {
@@ -76,8 +73,8 @@ impl LoginThrottle {
     }
 
     /// Removes counts that make no difference any more.
-    pub(super) async fn sweep(&self, now: OffsetDateTime) -> Result<(), StorageError> {
-        self.store.sweep(now, SWEEP).await.map(drop)
+    pub(super) async fn sweep(&self, now: OffsetDateTime, most: u32) -> Result<u64, StorageError> {
+        self.store.sweep(now, most).await
     }
 
     async fn take_back(&self, counted: &Counted, known_until: Option<OffsetDateTime>) {

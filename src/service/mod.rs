@@ -28,5 +28,6 @@ pub mod session_cache;
 pub mod session_count;
 pub mod session_loader;
 pub mod sessions;
+pub mod sweep;
 pub mod token_cache;
 pub mod webhook;

@@ -268,7 +268,11 @@ impl AccountStore {
         Ok(subject)
     }
 
-    async fn find_subject(&self, username: &Username) -> Result<Option<Subject>, StorageError> {
+    /// The subject of the account of that name; nothing if there is none.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the database does not answer.
+    pub async fn find_subject(&self, username: &Username) -> Result<Option<Subject>, StorageError> {
         let query = &queries::ACCOUNT_FIND_SUBJECT;
         let row = self.database.row(query, &[/* username */ &username.as_str()]).await?;
         row.map(|row| subject(query.name, &row)).transpose()

@@ -5,8 +5,8 @@
 //!
 //! - [`url`], `tls`, [`pool`]: how the database is reached, every wait bounded.
 //! - [`migrate`]: the schema.
-//! - [`sessions`] with [`session_changes`], [`session_reads`] and [`former_tokens`], [`accounts`], [`login_throttle`], [`signing_keys`],
-//!   [`clients`], [`hook_deliveries`], [`canary`]: the stores.
+//! - [`sessions`] with [`session_changes`], [`session_reads`], [`session_search`] and [`former_tokens`], [`accounts`], [`login_throttle`], [`signing_keys`],
+//!   [`clients`], [`hook_deliveries`], [`canary`], [`sweep`]: the stores.
 //! - [`revocation_feed`], [`ended_sessions`]: what the revocation log says, and which ends that comes to.
 
 pub mod accounts;
@@ -30,8 +30,10 @@ pub mod run;
 mod schema;
 pub mod session_changes;
 pub mod session_reads;
+pub mod session_search;
 pub mod sessions;
 pub mod signing_keys;
+pub mod sweep;
 #[cfg(test)]
 mod test_server;
 mod tls;

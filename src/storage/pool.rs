@@ -283,13 +283,15 @@ pub async fn connect_once(url: &DatabaseUrl, connect_timeout: Duration) -> Resul
 
 /// The settings of a pooled connection, by `SET` and not as startup options, which poolers refuse.
 ///
-/// The generic plan keeps a cached statement from being planned anew for its first executions.
+/// The generic plan keeps a cached statement from being planned anew for its first executions. It does not know the limits that are
+/// given as parameters, so that bounded statements look expensive; compiled to machine code for that, they would take seconds.
 /// A pooler would give them to others: behind one, each transaction sets its own.
 fn settings(options: PoolOptions) -> String {
     const RECOVERY: &str = "SELECT pg_is_in_recovery()::text";
     match options.between {
         Between::Nothing => {
-            format!("{}; SET plan_cache_mode = force_generic_plan; {RECOVERY}", limits("", options.query_timeout))
+            let limits = limits("", options.query_timeout);
+            format!("{limits}; SET plan_cache_mode = force_generic_plan; SET jit = off; {RECOVERY}")
         }
         Between::TransactionPooler => RECOVERY.to_owned(),
     }

@@ -45,6 +45,7 @@ async fn a_connection_has_its_limits_and_the_generic_plan() {
         ("lock_timeout", "750ms"),
         ("idle_in_transaction_session_timeout", "1500ms"),
         ("plan_cache_mode", "force_generic_plan"),
+        ("jit", "off"),
         ("application_name", "ephemint"),
     ] {
         let row = connection.query_one(&format!("SHOW {setting}"), &[]).await.unwrap();

@@ -103,41 +103,6 @@ impl SessionStore {
         row.map(|row| session(query.name, &row)).transpose()
     }
 
-    /// At most `limit` sessions with ids below `before`, newest first; of one subject, or of everyone.
-    ///
-    /// # Errors
-    /// [`StorageError`] when the database does not answer.
-    pub async fn list(
-        &self,
-        subject: Option<&Subject>,
-        before: Option<SessionId>,
-        limit: u16,
-    ) -> Result<Vec<Session>, StorageError> {
-        let before = before.map_or(Uuid::max(), SessionId::as_uuid);
-        let limit = i64::from(limit);
-        let (query, rows) = if let Some(subject) = subject {
-            let query = &queries::SESSION_LIST_BY_SUBJECT;
-            let parameters = (subject.as_str(), before, limit);
-            (
-                query,
-                self.database
-                    .rows(
-                        query,
-                        &[
-                            /* subject */ &parameters.0,
-                            /* before */ &parameters.1,
-                            /* limit */ &parameters.2,
-                        ],
-                    )
-                    .await?,
-            )
-        } else {
-            let query = &queries::SESSION_LIST;
-            (query, self.database.rows(query, &[/* before */ &before, /* limit */ &limit]).await?)
-        };
-        rows.iter().map(|row| session(query.name, row)).collect()
-    }
-
     /// At most `limit` live sessions of a subject, newest first; `idle_since` is the last use of an idle one.
     ///
     /// # Errors

@@ -157,6 +157,10 @@ metrics! {
     signing_key_next_rotation_seconds: GaugeVec["alg"];
     /// Key set requests, by status.
     jwks_requests_total: IntCounterVec["status"];
+    /// Rows deleted because they were over, by table.
+    rows_swept_total: IntCounterVec["table"];
+    /// Time to delete one batch of such rows, in seconds.
+    sweep_duration_seconds: HistogramVec(FAST)["table"];
     /// Security events, by name.
     security_events_total: IntCounterVec["event"];
     /// Security events on their way to the webhook, by what became of an attempt.

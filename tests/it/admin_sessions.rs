@@ -2,6 +2,8 @@
 
 mod access;
 mod bodies;
+mod revoke;
+mod search;
 mod transfer;
 
 use std::{collections::HashSet, time::Duration};
@@ -64,9 +66,10 @@ async fn a_start_answers_with_the_token_once_and_the_session_keeps_what_was_said
     let shown = ok(&app, Method::GET, &format!("/admin/sessions/{id}")).await;
     let auth_time = OffsetDateTime::from_unix_timestamp(now.unix_timestamp() - 60).unwrap();
     let expected = json!({
-        "session_id": id, "subject": "alice", "status": "active", "created_at": rfc3339(now),
+        "session_id": id, "subject": "alice", "status": "active", "start_method": "admin_api", "created_at": rfc3339(now),
         "auth_time": rfc3339(auth_time), "last_seen_at": rfc3339(now),
-        "idle_expires_at": rfc3339(now + Duration::from_secs(30 * 60)), "expires_at": expires_at, "revoked_at": null, "reauthenticate_since": null,
+        "idle_expires_at": rfc3339(now + Duration::from_secs(30 * 60)), "expires_at": expires_at, "revoked_at": null, "revoke_reason": null,
+        "reauthenticate_since": null, "user_agent": null, "network": null,
         "amr": ["pwd", "otp"], "acr": "aal2",
         "claims": {"role": "admin", "nested": {"list": [1, -2, 2.5, true, null]}}, "device": "Firefox on Linux",
         "ip": "203.0.113.9",
@@ -205,7 +208,7 @@ async fn a_query_that_is_not_understood_is_refused_by_name() {
         ("subject=%00", "bad-request", "a query parameter"),
         ("subject=%ff", "bad-request", "a query parameter"),
         ("subject=alice&subject=bob", "bad-request", "a query parameter occurs twice"),
-        ("status=active", "bad-request", "unknown query parameter"),
+        ("state=active", "bad-request", "unknown query parameter"),
         ("Subject=alice", "bad-request", "unknown query parameter"),
     ] {
         let response = app.admin(Method::GET, &format!("/admin/sessions?{query}")).send().await.unwrap();

@@ -104,7 +104,7 @@ async fn signing_out_can_wait_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_version_before_has_no_row_and_is_waited_for_all_the_same() {
     let app = TestApp::spawn().await;
-    app.state.accounts.sweep().await.unwrap();
+    app.state.accounts.sweep(5_000).await.unwrap();
     assert_eq!(app.database.count(OTHERS).await, 1, "this replica's own");
     // What that version does at its start and every minute.
     app.database

@@ -1,5 +1,7 @@
 //! The commands from outside: exit codes, help, what they print and what they never print.
 
+mod sessions;
+
 use std::{
     fs::OpenOptions,
     path::Path,
@@ -30,6 +32,9 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["keys"], &[]),
     (&["keys", "list"], &["--json"]),
     (&["keys", "rotate"], &["--compromised", "--json"]),
+    (&["sessions"], &[]),
+    (&["sessions", "list"], sessions::LIST),
+    (&["sessions", "revoke"], sessions::REVOKE),
     (&["clients"], &[]),
     (&["clients", "add"], &["--json", "--scope"]),
     (&["clients", "list"], &["--json"]),
@@ -89,6 +94,7 @@ Commands:
   replicas at once
   config  Check or show the configuration
   keys  List or rotate the signing keys
+  sessions  Find sessions, and end them
   clients  Manage service credentials for the admin API
   help  Print this message or the help of the given subcommand(s)
 

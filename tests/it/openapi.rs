@@ -120,6 +120,7 @@ async fn well_formed(
     match (body.schema, body.media_types[0]) {
         ("SignIn", _) => request.json(&json!({ "username": "alice", "password": PASSWORD })),
         ("StartSession", _) => request.json(&json!({ "subject": "bob", "claims": { "role": "admin" } })),
+        ("SessionFilter", _) => request.json(&json!({ "subject": "alice", "amr": "pwd" })),
         ("CsrfForm", media) => {
             request.header("content-type", media).header("accept", ACCEPT).body(form(&[("csrf_token", &csrf)]))
         }

@@ -55,7 +55,7 @@ async fn every_part_of_a_sessions_life_works_on_shared_connections() {
         }
         let rotated = one.admin(Method::POST, "/admin/keys/rotate?compromised=true").send().await.unwrap();
         assert!(rotated.status().is_success(), "{}", rotated.status());
-        one.state.accounts.sweep().await.unwrap();
+        one.state.accounts.sweep(5_000).await.unwrap();
         one.activity.flush().await.unwrap();
         other.follower.poll().await.unwrap();
         other.follower.sweep().await.unwrap();

@@ -88,12 +88,13 @@ async fn browsers_side(app: &TestApp) {
     }
     app.follower.poll().await.unwrap();
     app.activity.flush().await.unwrap();
-    accounts.sweep().await.unwrap();
+    accounts.sweep(5_000).await.unwrap();
+    while app.sweep.step().await.unwrap() {}
     app.advance(Duration::from_secs(16 * 60)).await;
     app.follower.sweep().await.unwrap();
-    for change in [accounts.disable("bertha").await, accounts.enable("bertha").await, accounts.remove("bertha").await] {
-        change.unwrap();
-    }
+    accounts.disable("bertha").await.unwrap();
+    accounts.enable("bertha").await.unwrap();
+    accounts.remove("bertha").await.unwrap();
     assert!(app.database.count("SELECT count(*) FROM revocation_log").await > 0, "written by triggers");
     app.follower.poll().await.unwrap();
 }

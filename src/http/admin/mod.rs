@@ -2,6 +2,8 @@
 
 pub mod health;
 pub mod keys;
+pub mod revocation;
+mod session_filter;
 pub mod sessions;
 pub mod start_request;
 
@@ -14,13 +16,15 @@ pub fn routes(config: &mut web::ServiceConfig) {
             web::resource("/admin/sessions")
                 .route(web::post().to(sessions::start))
                 .route(super::get_or_head().to(sessions::list))
-                .route(web::delete().to(sessions::revoke_all))
+                .route(web::delete().to(revocation::of_subject))
                 .default_service(super::method_not_allowed("GET, HEAD, POST, DELETE")),
         )
+        // Before the route of one session, whose id it cannot be.
+        .service(super::post_only("/admin/sessions/revoke").route(web::post().to(revocation::matching)))
         .service(
             web::resource("/admin/sessions/{session_id}")
                 .route(super::get_or_head().to(sessions::show))
-                .route(web::delete().to(sessions::revoke))
+                .route(web::delete().to(revocation::one))
                 .default_service(super::method_not_allowed("GET, HEAD, DELETE")),
         )
         .service(super::resource("/admin/keys").route(super::get_or_head().to(keys::list)))

@@ -1,4 +1,4 @@
-//! `/admin/sessions`: trusted back ends start sessions, operators find and end them.
+//! `/admin/sessions`: trusted back ends start sessions, operators find them. Ending them lives in `revocation`.
 
 use std::sync::Arc;
 
@@ -6,28 +6,23 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Path},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::extract::{
-    granted::{Granted, SessionsCreate, SessionsRead, SessionsRevoke},
+    granted::{Granted, SessionsCreate, SessionsRead},
     granted_json::GrantedJson,
 };
 use crate::{
-    domain::{
-        instant::rfc3339,
-        session::{Session, SessionId, SessionStatus},
-        subject::Subject,
-    },
+    domain::{instant::rfc3339, session::SessionId},
     http::{
-        admin::start_request,
+        admin::{session_filter, start_request},
         detached::detached,
         extract::{fields::invalid, query::Query},
         middleware::request::note,
         problem::Problem,
-        revocation::{answer_revoked, wait_for_all},
         state::AppState,
     },
-    service::sessions::{RevokeReason, StartError},
+    service::sessions::{ListedSession, StartError},
     storage::error::StorageError,
     telemetry::error_chain::ErrorChain,
 };
@@ -63,7 +58,7 @@ pub async fn start(
     })))
 }
 
-/// `GET /admin/sessions?subject=…&cursor=…&limit=…`: a page of sessions, newest first, alive or not.
+/// `GET /admin/sessions?…&cursor=…&limit=…`: a page of the sessions that fit a filter, newest first, alive or not.
 ///
 /// # Errors
 /// [`Problem::BadRequest`] for a query that is not understood; [`Problem::Unavailable`].
@@ -73,20 +68,16 @@ pub async fn list(
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
     let mut query = Query::of(&request)?;
-    let subject = query.take("subject").map(subject_of).transpose()?;
+    let filter = session_filter::of_query(&mut query)?;
     let cursor = query.take("cursor").map(|cursor| cursor.parse::<SessionId>());
     let cursor = cursor.transpose().map_err(|_| invalid("cursor", "the next_cursor of an earlier page"))?;
     let limit = query.take("limit").map_or(Ok(DEFAULT_LIMIT), |limit| limit.parse());
     let limit = limit.ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
     let limit = limit.ok_or_else(|| invalid("limit", format!("a whole number from 1 to {MAX_LIMIT}")))?;
-    query.finish()?;
-    // One more than asked for tells whether there is another page.
-    let mut sessions = state.sessions.list(subject.as_ref(), cursor, limit + 1).await.map_err(unavailable)?;
-    let more = sessions.len() > usize::from(limit);
-    sessions.truncate(usize::from(limit));
-    let next_cursor = sessions.last().filter(|_| more).map(|session| session.id);
-    let shown: Vec<_> = sessions.iter().map(|session| document(&state, session)).collect();
-    Ok(HttpResponse::Ok().json(json!({ "sessions": shown, "next_cursor": next_cursor })))
+    query.finish_by_name()?;
+    let page = state.sessions.list(&filter, cursor, limit).await.map_err(unavailable)?;
+    let shown: Vec<_> = page.sessions.iter().map(ListedSession::describe).collect();
+    Ok(HttpResponse::Ok().json(json!({ "sessions": shown, "next_cursor": page.next })))
 }
 
 /// `GET /admin/sessions/{session_id}`: one session, alive or not.
@@ -102,91 +93,15 @@ pub async fn show(
     let id = session_id(&path)?;
     note(&request, |log| log.session_id = Some(id));
     let session = state.sessions.get(id).await.map_err(unavailable)?.ok_or(Problem::UnknownSession)?;
-    Ok(HttpResponse::Ok().json(document(&state, &session)))
+    Ok(HttpResponse::Ok().json(session.describe()))
 }
 
-/// `DELETE /admin/sessions/{session_id}`: revokes one session. Revoking it again ends nothing and succeeds.
-///
-/// # Errors
-/// [`Problem::UnknownSession`] where there never was one; [`Problem::Unavailable`]: the session must be taken for alive then.
-pub async fn revoke(
-    _client: Granted<SessionsRevoke>,
-    path: Path<String>,
-    request: HttpRequest,
-    state: Data<AppState>,
-) -> Result<HttpResponse, Problem> {
-    let id = session_id(&path)?;
-    note(&request, |log| log.session_id = Some(id));
-    let mut query = Query::of(&request)?;
-    let wait = wait_for_all(&mut query)?;
-    query.finish()?;
-    let sessions = Arc::clone(&state.sessions);
-    let revoked =
-        detached(async move { sessions.revoke(id, RevokeReason::Admin).await }).await?.map_err(unavailable)?;
-    if revoked.sessions == Some(0) && state.sessions.get(id).await.map_err(unavailable)?.is_none() {
-        return Err(Problem::UnknownSession);
-    }
-    Ok(answer_revoked(&state, revoked, wait).await)
-}
-
-/// `DELETE /admin/sessions?subject=…`: revokes every session of a subject.
-///
-/// # Errors
-/// [`Problem::InvalidField`] without a subject; [`Problem::Unavailable`]: the sessions must be taken for alive then.
-pub async fn revoke_all(
-    _client: Granted<SessionsRevoke>,
-    request: HttpRequest,
-    state: Data<AppState>,
-) -> Result<HttpResponse, Problem> {
-    let mut query = Query::of(&request)?;
-    let wait = wait_for_all(&mut query)?;
-    let subject = query.take("subject").ok_or_else(|| invalid("subject", "required in the query"))?;
-    let subject = subject_of(subject)?;
-    query.finish()?;
-    let sessions = Arc::clone(&state.sessions);
-    let revoking = async move { sessions.revoke_all(Some(&subject), RevokeReason::Admin).await };
-    let revoked = detached(revoking).await?.map_err(unavailable)?;
-    Ok(answer_revoked(&state, revoked, wait).await)
-}
-
-fn document(state: &AppState, session: &Session) -> Value {
-    let status = match state.sessions.status(session) {
-        SessionStatus::Active => "active",
-        SessionStatus::Revoked => "revoked",
-        SessionStatus::SubjectDisabled => "subject_disabled",
-        SessionStatus::Expired => "expired",
-        SessionStatus::Idle => "idle",
-        SessionStatus::ReauthenticationNeeded => "reauthentication_needed",
-    };
-    json!({
-        "session_id": session.id,
-        "subject": session.subject,
-        "status": status,
-        "created_at": rfc3339(session.created_at),
-        "auth_time": rfc3339(session.auth_time),
-        "last_seen_at": rfc3339(session.last_seen_at),
-        "idle_expires_at": rfc3339(session.idle_expires_at(state.sessions.rules().idle).min(session.expires_at)),
-        "expires_at": rfc3339(session.expires_at),
-        "revoked_at": session.revoked_at.map(rfc3339),
-        "reauthenticate_since": session.reauthenticate_since.map(rfc3339),
-        "amr": session.amr,
-        "acr": session.acr,
-        "claims": session.claims,
-        "device": session.device,
-        "ip": session.ip,
-    })
-}
-
-fn session_id(path: &str) -> Result<SessionId, Problem> {
+pub(super) fn session_id(path: &str) -> Result<SessionId, Problem> {
     path.parse().map_err(|_| Problem::UnknownSession)
 }
 
-fn subject_of(text: String) -> Result<Subject, Problem> {
-    Subject::parse(text).map_err(|error| invalid("subject", error.to_string()))
-}
-
 #[expect(clippy::needless_pass_by_value, reason = "fits map_err")]
-fn unavailable(error: StorageError) -> Problem {
+pub(super) fn unavailable(error: StorageError) -> Problem {
     log_as(&error, Problem::Unavailable)
 }
 

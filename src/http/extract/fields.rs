@@ -58,6 +58,18 @@ impl Fields {
             .ok_or_else(|| invalid(field, format!("required; a string of 1 to {max} bytes without control characters")))
     }
 
+    /// Takes a switch that may be absent.
+    ///
+    /// # Errors
+    /// [`Problem::InvalidField`] when it is neither true nor false.
+    pub fn optional_switch(&mut self, field: &'static str) -> Result<Option<bool>, Problem> {
+        match self.optional(field) {
+            None => Ok(None),
+            Some(Value::Bool(switch)) => Ok(Some(switch)),
+            Some(_) => Err(invalid(field, "true or false")),
+        }
+    }
+
     /// Ends the taking: no other field may be left.
     ///
     /// # Errors
@@ -69,6 +81,27 @@ impl Fields {
         // The unknown name is not repeated: it may be a secret in the wrong place.
         Err(Problem::BadRequest(format!("unknown field; this route takes {}", self.known.join(", ")).into()))
     }
+
+    /// The same, where an unknown name is said as long as it can only be a word: a filter that leaves out what somebody meant would
+    /// be worse than none.
+    ///
+    /// # Errors
+    /// [`Problem::BadRequest`] that names the field and lists those the route takes.
+    pub fn finish_by_name(self) -> Result<(), Problem> {
+        match self.object.keys().next().map(String::as_str) {
+            None => Ok(()),
+            Some(name) if is_word(name) => Err(Problem::BadRequest(
+                format!("unknown field {name}; this route takes {}", self.known.join(", ")).into(),
+            )),
+            Some(_) => self.finish(),
+        }
+    }
+}
+
+/// Whether a name can be nothing but a misspelt or made-up one of ours: no secret of this service is so short, and in lower case.
+#[must_use]
+pub(super) fn is_word(name: &str) -> bool {
+    (1..=24).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 /// A problem with one field.

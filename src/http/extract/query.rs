@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use actix_web::HttpRequest;
 
+use super::fields::is_word;
 use crate::http::problem::Problem;
 
 /// The parameters of a query string that have not been taken yet.
@@ -47,5 +48,20 @@ impl Query {
         }
         // The unknown name is not repeated: it may be a secret in the wrong place.
         Err(Problem::BadRequest(format!("unknown query parameter; this route takes {}", self.known.join(", ")).into()))
+    }
+
+    /// The same, where an unknown name is said as long as it can only be a word.
+    ///
+    /// # Errors
+    /// [`Problem::BadRequest`] that names the parameter and lists those the route takes.
+    pub fn finish_by_name(self) -> Result<(), Problem> {
+        match self.parameters.keys().next().map(String::as_str) {
+            None => Ok(()),
+            Some(name) if is_word(name) => {
+                let known = self.known.join(", ");
+                Err(Problem::BadRequest(format!("unknown query parameter {name}; this route takes {known}").into()))
+            }
+            Some(_) => self.finish(),
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::domain::{session::SessionStatus, session_filter::FilterMember};
+
 /// Every shape by its name.
 pub(super) fn all() -> Value {
     let mut schemas = Map::new();
@@ -73,7 +75,7 @@ fn problems() -> Map<String, Value> {
 }
 
 fn sessions() -> Map<String, Value> {
-    let status = ["active", "revoked", "subject_disabled", "expired", "idle", "reauthentication_needed"];
+    let status = SessionStatus::ALL.map(SessionStatus::as_str);
     named([
         (
             "StartSession",
@@ -105,7 +107,8 @@ fn sessions() -> Map<String, Value> {
             "Session",
             object(json!({
                 "session_id": session_id(), "subject": text(), "status": { "type": "string", "enum": status },
-                "created_at": instant(), "auth_time": instant(), "last_seen_at": instant(),
+                "start_method": text(), "revoke_reason": maybe("string"), "user_agent": maybe("string"),
+                "network": maybe("string"), "created_at": instant(), "auth_time": instant(), "last_seen_at": instant(),
                 "idle_expires_at": instant(), "expires_at": instant(), "revoked_at": maybe_instant(),
                 "reauthenticate_since": maybe_instant(), "amr": texts(), "acr": maybe("string"),
                 "claims": { "type": "object" }, "device": maybe("string"), "ip": maybe("string"),
@@ -119,7 +122,37 @@ fn sessions() -> Map<String, Value> {
                 "effective_by": { "type": "string", "format": "date-time", "description": "From then on no replica mints for them." },
             })),
         ),
+        ("SessionFilter", session_filter()),
+        (
+            "RevokedByFilter",
+            json!({
+                "type": "object",
+                "properties": {
+                    "dry_run": { "const": true, "description": "There where nothing has ended, only been counted." },
+                    "revoked": { "type": ["integer", "null"], "description": "How many live sessions ended, or would; null where there are too many to count in time." },
+                    "effective_by": { "type": ["string", "null"], "format": "date-time", "description": "From then on no replica mints for them." },
+                },
+                "required": ["revoked", "effective_by"],
+                "additionalProperties": false,
+            }),
+        ),
     ])
+}
+
+fn session_filter() -> Value {
+    let mut members: Map<String, Value> = FilterMember::ALL
+        .into_iter()
+        .map(|member| {
+            let kind = if member.takes_instant() { json!(["string", "integer"]) } else { json!("string") };
+            (member.as_str().to_owned(), json!({ "type": kind, "description": member.allowed() }))
+        })
+        .collect();
+    members.insert(
+        "all".to_owned(),
+        json!({ "type": "boolean", "description": "True where nothing else narrows the choice: everyone's." }),
+    );
+    members.insert("dry_run".to_owned(), json!({ "type": "boolean", "description": "True: count, and end nothing." }));
+    json!({ "type": "object", "properties": members, "additionalProperties": false })
 }
 
 fn own_sessions() -> Map<String, Value> {

@@ -108,6 +108,12 @@ pub enum RevokeReason {
     TokenReuse,
     /// It was used from another browser or network.
     UnusualActivity,
+    /// The password of its subject's account was replaced.
+    PasswordChanged,
+    /// Its subject's account was disabled.
+    AccountDisabled,
+    /// Its subject's account was deleted.
+    AccountDeleted,
 }
 
 impl RevokeReason {
@@ -122,6 +128,9 @@ impl RevokeReason {
             Self::Replaced => "replaced",
             Self::TokenReuse => "token_reuse",
             Self::UnusualActivity => "unusual_activity",
+            Self::PasswordChanged => "password_changed",
+            Self::AccountDisabled => "account_disabled",
+            Self::AccountDeleted => "account_deleted",
         }
     }
 }

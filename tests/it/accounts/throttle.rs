@@ -203,14 +203,14 @@ async fn counts_that_make_no_difference_any_more_are_swept() {
     let rows = "SELECT count(*) FROM login_throttle";
     assert_eq!(app.database.count(rows).await, 7);
     app.clock.advance(Duration::from_hours(9));
-    app.state.accounts.sweep().await.unwrap();
+    app.state.accounts.sweep(5_000).await.unwrap();
     // Only the count of everybody has such a short memory.
     assert_eq!(app.database.count(rows).await, 6);
     app.clock.advance(Duration::from_hours(2));
-    app.state.accounts.sweep().await.unwrap();
+    app.state.accounts.sweep(5_000).await.unwrap();
     assert_eq!(app.database.count("SELECT count(*) FROM login_throttle WHERE known_until IS NOT NULL").await, 1);
     assert_eq!(app.database.count(rows).await, 1);
     app.clock.advance(Duration::from_hours(90 * 24));
-    app.state.accounts.sweep().await.unwrap();
+    app.state.accounts.sweep(5_000).await.unwrap();
     assert_eq!(app.database.count(rows).await, 0);
 }

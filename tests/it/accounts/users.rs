@@ -62,13 +62,15 @@ async fn accounts_live_their_life_and_their_sessions_end_with_each_change() {
     assert_eq!(outcome(&app, "alice", PASSWORD, HERE).await, "success");
     let session = app.given_session("alice").await;
     assert!(is_alive(&app, &session).await);
-    done(config, &["users", "set-password", "ALICE"], "hollow river paints\n").await;
+    let said = done(config, &["users", "set-password", "ALICE"], "hollow river paints\n").await;
+    assert!(said.starts_with("password set; 1 live session of alice ended, everywhere by 2"), "{said}");
     has_ended(&app, &session, "a session has outlived the password it was started with").await;
     assert_eq!(outcome(&app, "alice", PASSWORD, HERE).await, "bad_credentials");
     assert_eq!(attempt(accounts, "alice", "hollow river paints", HERE).await.unwrap(), "alice");
 
     let session = app.given_session("alice").await;
-    done(config, &["users", "disable", "alice"], "").await;
+    let said = done(config, &["users", "disable", "alice"], "").await;
+    assert!(said.starts_with("disabled; 1 live session of alice ended, everywhere by 2"), "{said}");
     has_ended(&app, &session, "a session has outlived its account's disabling").await;
     assert_eq!(outcome(&app, "alice", "hollow river paints", HERE).await, "disabled");
     assert_eq!(listed(config).await[0]["disabled"], true);
@@ -78,7 +80,8 @@ async fn accounts_live_their_life_and_their_sessions_end_with_each_change() {
     assert!(!is_alive(&app, &session).await, "enabling has revived a session");
 
     let session = app.given_session("alice").await;
-    done(config, &["users", "delete", "alice"], "").await;
+    let said = done(config, &["users", "delete", "alice"], "").await;
+    assert!(said.starts_with("deleted; 1 live session of alice ended, everywhere by 2"), "{said}");
     has_ended(&app, &session, "a session has outlived its account").await;
     assert_eq!(outcome(&app, "alice", "hollow river paints", HERE).await, "bad_credentials");
     // Whoever gets the name next gets none of the sessions.

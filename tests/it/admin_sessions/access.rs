@@ -10,11 +10,12 @@ use crate::support::{
 };
 
 /// Each route, the scope that it needs, and the status that it answers with when it is granted.
-fn routes(session: &Started) -> [(Method, String, Scope, u16); 7] {
+fn routes(session: &Started) -> [(Method, String, Scope, u16); 8] {
     let one = format!("/admin/sessions/{}", session.id);
     [
         (Method::GET, "/admin/sessions".to_owned(), Scope::SessionsRead, 200),
         (Method::GET, one.clone(), Scope::SessionsRead, 200),
+        (Method::POST, "/admin/sessions/revoke".to_owned(), Scope::SessionsRevoke, 200),
         (Method::GET, "/admin/keys".to_owned(), Scope::KeysRead, 200),
         (Method::POST, "/admin/keys/rotate".to_owned(), Scope::KeysRotate, 200),
         (Method::POST, "/admin/sessions".to_owned(), Scope::SessionsCreate, 201),
@@ -27,6 +28,8 @@ fn request(app: &TestApp, method: &Method, path: &str) -> RequestBuilder {
     let request = app.anonymous_admin(method.clone(), path);
     if (method, path) == (&Method::POST, "/admin/sessions") {
         request.json(&json!({ "subject": "mallory" }))
+    } else if path == "/admin/sessions/revoke" {
+        request.json(&json!({ "subject": "mallory", "dry_run": true }))
     } else {
         request
     }

@@ -8,7 +8,9 @@ use ephemint::{
     config::Config,
     domain::client::Scope,
     http::state::AppState,
-    service::{activity::Activity, canary::Canary, events::Events, revocation_follower::RevocationFollower},
+    service::{
+        activity::Activity, canary::Canary, events::Events, revocation_follower::RevocationFollower, sweep::Sweep,
+    },
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -35,6 +37,8 @@ pub(crate) struct TestApp {
     pub(crate) canary: Option<Arc<Canary>>,
     /// Where security events go.
     pub(crate) events: Arc<Events>,
+    /// Deletes what is over.
+    pub(crate) sweep: Arc<Sweep>,
     /// A credential that may do everything.
     pub(crate) secret: String,
     pub(crate) http: Client,
@@ -85,6 +89,7 @@ impl TestApp {
         let follower = Arc::clone(&application.services().follower);
         let canary = application.services().canary.clone();
         let events = Arc::clone(&application.services().events);
+        let sweep = Arc::clone(&application.services().sweep);
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(application.run(async {
             // Dropped or sent: either way the test is over.
@@ -107,6 +112,7 @@ impl TestApp {
             follower,
             canary,
             events,
+            sweep,
             secret: secret.expose(),
             http,
             stop: Some(stop),

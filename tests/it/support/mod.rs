@@ -10,6 +10,7 @@ pub(crate) mod pooler;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+pub(crate) mod rows;
 pub(crate) mod site;
 pub(crate) mod timing;
 pub(crate) mod visitor;
