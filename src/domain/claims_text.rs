@@ -1,5 +1,7 @@
-//! The claims of access tokens as JSON text, put together of parts that were written before: once for an audience, once for a
-//! session. What it says is [`AccessTokenClaims`], member for member; a test compares the two.
+//! The claims of access tokens as JSON text, put together of parts that were written before.
+//!
+//! One part is written once for an audience, one once for a session. What they say together is [`AccessTokenClaims`], member for
+//! member; a test compares the two.
 //!
 //! [`AccessTokenClaims`]: super::access_token::AccessTokenClaims
 
@@ -154,7 +156,9 @@ impl TokenText<'_> {
         let custom = lines.filter(|member| self.audience.takes(member));
         let length = |members: usize| encoded_length(fixed + members, self.audience.algorithm);
         let left_out = if length(custom.clone().map(room).sum()) <= MAX_TOKEN_LENGTH {
-            custom.for_each(|member| push_member(rest, member));
+            for member in custom {
+                push_member(rest, member);
+            }
             Vec::new()
         } else {
             let mut kept: Vec<&str> = custom.collect();
@@ -165,7 +169,9 @@ impl TokenText<'_> {
             {
                 left_out.push(serde_json::from_str(halves(kept.remove(longest)).0).unwrap_or_default());
             }
-            kept.into_iter().for_each(|member| push_member(rest, member));
+            for member in kept {
+                push_member(rest, member);
+            }
             left_out
         };
         rest.push('}');

@@ -154,15 +154,14 @@ impl Exchange {
                 let mut remembered = self.remembered(&token, audience, cross_site_write, at, &mut source);
                 let mut afresh = false;
                 loop {
-                    let decided = match remembered.take() {
-                        Some(decided) => decided,
-                        None => {
-                            // Apart, so that what reading needs takes no room in the many exchanges that are decided from memory.
-                            let reading =
-                                Box::pin(self.read(presented, &token, audience, cross_site_write, afresh, &mut source));
-                            let left = self.timeout.saturating_sub(took);
-                            tokio::time::timeout(left, reading).await.unwrap_or(Err(ExchangeError::TimedOut))
-                        }
+                    let decided = if let Some(decided) = remembered.take() {
+                        decided
+                    } else {
+                        // Apart, so that what reading needs takes no room in the many exchanges that are decided from memory.
+                        let reading =
+                            Box::pin(self.read(presented, &token, audience, cross_site_write, afresh, &mut source));
+                        let left = self.timeout.saturating_sub(took);
+                        tokio::time::timeout(left, reading).await.unwrap_or(Err(ExchangeError::TimedOut))
                     };
                     let now = self.clock.monotonic();
                     took = now.saturating_sub(began);

@@ -91,9 +91,11 @@ fn a_typical_session_takes_less_than_400_bytes_and_with_its_token_less_than_800(
 
 /// Checks growth of memory against what a cache says of itself.
 fn check(grown: u64, weight: u64, entries: usize) {
-    println!("{entries} entries: {grown} bytes, said to be {weight}, of at most {BOUND}");
     assert!(weight <= BOUND && weight * 10 > BOUND * 9, "it is not full: {weight} of {BOUND}");
-    assert!(grown * 10 < weight * 12 && grown * 10 > weight * 8, "{grown} bytes are said to be {weight}");
+    assert!(
+        grown * 10 < weight * 12 && grown * 10 > weight * 8,
+        "{entries} entries take {grown} bytes, said to be {weight}"
+    );
 }
 
 #[test]
