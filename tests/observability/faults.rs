@@ -41,7 +41,7 @@ struct Broken {
     address: String,
     replica: Option<Arc<Replica>>,
     doing: Vec<Doing>,
-    _kept: Kept,
+    kept: Kept,
 }
 
 /// What a fault needs to go on.
@@ -58,15 +58,7 @@ impl Broken {
         // Everybody has some traffic from memory, which is how it should be.
         let traffic = exchanging(&replica, "orders", 1);
         let address = replica.serving.admin.clone();
-        Self {
-            job,
-            fires,
-            may_fire: &[],
-            address,
-            replica: Some(replica),
-            doing: vec![traffic],
-            _kept: Kept::default(),
-        }
+        Self { job, fires, may_fire: &[], address, replica: Some(replica), doing: vec![traffic], kept: Kept::default() }
     }
 
     fn replica(&self) -> &Arc<Replica> {
@@ -79,7 +71,7 @@ impl Broken {
     }
 
     fn keeping(self, kept: Kept) -> Self {
-        Self { _kept: kept, ..self }
+        Self { kept: kept, ..self }
     }
 
     fn which_may_mean(self, may_fire: &'static [&'static str]) -> Self {
@@ -201,7 +193,7 @@ async fn skewed() -> Broken {
         address: app.addresses.admin.to_string(),
         replica: None,
         doing: Vec::new(),
-        _kept: Kept { _app: Some(app), ..Kept::default() },
+        kept: Kept { _app: Some(app), ..Kept::default() },
     }
 }
 
@@ -327,7 +319,7 @@ async fn each_alert_fires_for_its_fault_and_no_other_does() {
 
     // While anybody answers, not everybody is down.
     assert!(!fired.values().flatten().any(|alert| alert == "EphemintAllDown"), "{fired:#?}");
-    drop(all.map(|broken| (broken.doing, broken.replica, broken._kept)));
+    drop(all.map(|broken| (broken.doing, broken.replica, broken.kept)));
     eventually("all are down", async || {
         note(&prometheus, &mut fired).await;
         fired.get("").is_some_and(|alerts| alerts.contains("EphemintAllDown")).then_some(())
