@@ -68,7 +68,11 @@ pub(crate) async fn serve(baseline: Baseline, listen: SocketAddr, database: Opti
             Baseline::Sign => web::get().to(sign),
             Baseline::Naive => web::get().to(naive),
         };
-        App::new().app_data(state.clone()).service(web::resource("/exchange/{audience}").route(handler))
+        App::new()
+            .app_data(state.clone())
+            .service(web::resource("/exchange/{audience}").route(handler))
+            // What stands behind a gateway.
+            .service(web::resource("/api/{any}").to(plain))
     };
     start(bind(listen)?, "baseline", limits, Drain::new(), app)?.await.context("the server ended")
 }

@@ -19,7 +19,7 @@ COMMENT ON TABLE replica IS 'One row per running process that serves exchanges, 
 COMMENT ON COLUMN replica.replica_id IS 'Drawn by the process when it starts. The nil UUID stands for all programs that keep no row of their own, see note_unregistered_replica().';
 COMMENT ON COLUMN replica.passed IS 'The highest barrier that this replica has seen and acted upon: it answers with no token of a session whose end was committed before that barrier was raised. -1 where nobody knows.';
 COMMENT ON COLUMN replica.beat IS 'Goes up with each heartbeat. Others measure by their own clocks how long it has stood still; no instant is stored, so no clock of another machine decides.';
-COMMENT ON COLUMN replica.lease_seconds IS 'For how many seconds beat must have stood still before the row may be removed. The replica itself stops believing what it keeps in memory well before that.';
+COMMENT ON COLUMN replica.lease_seconds IS 'For how many seconds beat must have stood still before the row may be removed. The replica itself answers nobody well before that.';
 COMMENT ON TABLE revocation_barrier IS 'One row. Whoever wants to know that all replicas have noticed a revocation raises the number and waits until every replica has passed it.';
 COMMENT ON COLUMN revocation_barrier.only_row IS 'Always true.';
 COMMENT ON COLUMN revocation_barrier.number IS 'The barrier that was raised last. Who sees a number sees everything that was committed before it was raised.';

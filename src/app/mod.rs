@@ -116,7 +116,8 @@ impl Application {
         let state = state(config, &services, pages, &drain);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let gateway_workers = if config.gateway.workers == 0 { cores } else { config.gateway.workers };
-        let database = config.database.pool_size + config.database.operations_pool_size;
+        // Each of the gateway's workers has one of its own.
+        let database = config.database.pool_size + config.database.operations_pool_size + gateway_workers;
         let max_connections = connections_per_listener(config.http.max_connections, 3, database);
         let limits = |workers| limits(&config.http, config.shutdown.timeout, workers, max_connections);
 

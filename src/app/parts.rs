@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{Config, Pooler},
     crypto::{
         master_key::Vault,
         passwords::{HashError, PasswordCost, PasswordHasher},
@@ -14,6 +14,7 @@ use crate::{
     random::RandomFailed,
     service::{
         accounts::{AccountParts, Accounts},
+        barrier::Barrier,
         canary::Canary,
         events::Events,
         exchange::IssuerRules,
@@ -27,9 +28,16 @@ use crate::{
         webhook::{Webhook, WebhookRules},
     },
     storage::{
-        accounts::AccountStore, canary::CanaryStore, ended_sessions::EndedSessionStore,
-        hook_deliveries::HookDeliveryStore, login_throttle::LoginThrottleStore, revocation_feed::RevocationFeed,
-        run::Database, url::DatabaseUrl,
+        accounts::AccountStore,
+        canary::CanaryStore,
+        ended_sessions::EndedSessionStore,
+        hook_deliveries::HookDeliveryStore,
+        login_throttle::LoginThrottleStore,
+        pool::Between,
+        replicas::{ReplicaId, ReplicaStore},
+        revocation_feed::RevocationFeed,
+        run::Database,
+        url::DatabaseUrl,
     },
     telemetry::metrics::Metrics,
 };
@@ -49,6 +57,21 @@ pub(super) fn session_rules(config: &Config) -> SessionRules {
     }
 }
 
+/// This replica among the others, and what waits for them.
+pub(super) fn registry(
+    rules: &SessionRules,
+    database: &Database,
+    freshness: &Arc<Freshness>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Registry>, Barrier), RandomFailed> {
+    let store = ReplicaStore::new(database.clone());
+    let (id, bound) = (ReplicaId::generate()?, rules.revocation_bound);
+    let registry = Registry::new(id, bound, store.clone(), Arc::clone(freshness), Arc::clone(clock));
+    let registry = Arc::new(registry);
+    let barrier = Barrier::new(Arc::clone(&registry), store, Arc::clone(clock));
+    Ok((registry, barrier))
+}
+
 /// What reads the revocation log. A reading that takes longer than the lease would renew nothing.
 pub(super) fn follower(
     config: &Config,
@@ -60,8 +83,15 @@ pub(super) fn follower(
 ) -> RevocationFollower {
     let patience = config.database.query_timeout.min(config.exchange.max_staleness);
     let connect_timeout = config.database.connect_timeout.min(patience);
-    let feed =
-        RevocationFeed::new(registry.id(), url.clone(), connect_timeout, patience, Arc::clone(clock), metrics.clone());
+    let feed = RevocationFeed::new(
+        registry.id(),
+        url.clone(),
+        between(config),
+        connect_timeout,
+        patience,
+        Arc::clone(clock),
+        metrics.clone(),
+    );
     RevocationFollower::new(feed, Arc::clone(registry), Arc::clone(freshness), Arc::clone(clock), metrics.clone())
 }
 
@@ -110,6 +140,14 @@ pub(super) fn canary(
     let interval = config.exchange.canary_interval?;
     let (store, bound) = (CanaryStore::new(database.clone()), config.exchange.max_staleness);
     Some(Canary::new(store, Arc::clone(freshness), interval, bound, Arc::clone(clock), metrics.clone()))
+}
+
+/// What stands between this process and the database's server.
+pub(super) fn between(config: &Config) -> Between {
+    match config.database.pooler {
+        Pooler::None => Between::Nothing,
+        Pooler::Transaction => Between::TransactionPooler,
+    }
 }
 
 /// The webhook, where one is configured.

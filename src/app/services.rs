@@ -17,7 +17,6 @@ use crate::{
     service::{
         accounts::Accounts,
         activity::Activity,
-        barrier::Barrier,
         canary::Canary,
         clients::Clients,
         events::Events,
@@ -39,7 +38,6 @@ use crate::{
         error::StorageError,
         migrate::{self, MigrateError, Migrated},
         pool::{Pool, PoolOptions, PoolSetupError},
-        replicas::{ReplicaId, ReplicaStore},
         run::Database,
         sessions::SessionStore,
         signing_keys::SigningKeyStore,
@@ -205,10 +203,7 @@ impl Services {
         let activity = Arc::new(Activity::new(store.clone(), idle, metrics.clone()));
         let freshness = Arc::new(Freshness::new(config.exchange.max_staleness, LONGEST_KEPT));
         let rules = parts::session_rules(config);
-        let replicas = ReplicaStore::new(database.clone());
-        let id = ReplicaId::generate()?;
-        let registry = Arc::new(Registry::new(id, rules.revocation_bound, replicas.clone(), Arc::clone(&clock)));
-        let barrier = Barrier::new(Arc::clone(&registry), replicas, Arc::clone(&clock));
+        let (registry, barrier) = parts::registry(&rules, &database, &freshness, &clock)?;
         let keys = Arc::new(Keys::new(
             SigningKeyStore::new(database.clone()),
             Arc::clone(&vault),
@@ -269,6 +264,7 @@ impl Services {
             config.exchange.default_audience.clone(),
             issuer.clone(),
             config.exchange.timeout,
+            config.exchange.gateway_cache,
             Arc::clone(&live),
             TokenCache::new(cache_size - cache_size / 3),
             Arc::clone(keys.ring()),
@@ -373,6 +369,7 @@ fn pool(config: &Config, url: &DatabaseUrl, size: usize) -> Result<Pool, PoolSet
         connect_timeout: config.database.connect_timeout,
         wait_timeout: config.database.wait_timeout,
         query_timeout: config.database.query_timeout,
+        between: parts::between(config),
     };
     Pool::new(url, options)
 }

@@ -38,6 +38,12 @@ impl Barrier {
         Self { registry, store, clock, raised: Mutex::new(None) }
     }
 
+    /// This replica among the others.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Returns once every other replica has acted upon everything that was committed before the call. That may be never: it is for
     /// the caller to stop waiting.
     ///

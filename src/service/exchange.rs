@@ -4,6 +4,7 @@
 
 mod audience;
 mod error;
+mod keeping;
 mod mint;
 
 use std::{
@@ -44,6 +45,8 @@ pub struct Exchanged {
     pub session_id: SessionId,
     /// Whether it has been handed out before.
     pub reused: bool,
+    /// How long a gateway may answer with it again by itself, in whole seconds; zero forbids it.
+    pub keep_seconds: u64,
 }
 
 /// What tokens say about where they come from.
@@ -78,6 +81,7 @@ pub struct Exchange {
     default_audience: Option<AudienceName>,
     rules: IssuerRules,
     timeout: Duration,
+    gateway_cache: Duration,
     sessions: Arc<LiveSessions>,
     tokens: TokenCache,
     ring: Arc<KeyRing>,
@@ -88,7 +92,8 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Wires the service. An exchange that takes longer than `timeout` is given up.
+    /// Wires the service. An exchange that takes longer than `timeout` is given up; gateways may keep what it gives for at most
+    /// `gateway_cache`.
     #[must_use]
     #[expect(clippy::too_many_arguments, reason = "the one place where everything an exchange needs is named")]
     pub fn new(
@@ -96,6 +101,7 @@ impl Exchange {
         default_audience: Option<AudienceName>,
         rules: IssuerRules,
         timeout: Duration,
+        gateway_cache: Duration,
         sessions: Arc<LiveSessions>,
         tokens: TokenCache,
         ring: Arc<KeyRing>,
@@ -107,7 +113,19 @@ impl Exchange {
         };
         let audiences = audiences.into_iter().enumerate().map(audience).collect();
         let hits = OnceLock::new();
-        Self { audiences, default_audience, rules, timeout, sessions, tokens, ring, clock, metrics, hits }
+        Self {
+            audiences,
+            default_audience,
+            rules,
+            timeout,
+            gateway_cache,
+            sessions,
+            tokens,
+            ring,
+            clock,
+            metrics,
+            hits,
+        }
     }
 
     /// Exchanges a presented session token for an access token at `audience`, or at the default audience.
@@ -233,7 +251,8 @@ impl Exchange {
         }
         let (token, reused) = self.token(session, audience, at)?;
         let session_id = session.id();
-        Ok((Exchanged { token, session_id, reused }, live))
+        let keep_seconds = keeping::seconds(self.gateway_cache, policy, &live, at.wall);
+        Ok((Exchanged { token, session_id, reused, keep_seconds }, live))
     }
 
     /// A token that was handed out before, or a new one.
@@ -271,7 +290,7 @@ impl Exchange {
             (Some(Source::Cache), Ok(Exchanged { reused: true, .. })) => AnsweredFrom::TokenCache,
             (Some(Source::Cache), _) => AnsweredFrom::SessionCache,
             (None, Err(error)) if error.came_before_any_lookup() => AnsweredFrom::Nothing,
-            (Some(Source::Joined | Source::Database) | None, _) => AnsweredFrom::Database,
+            (Some(Source::Joined | Source::Database | Source::Former) | None, _) => AnsweredFrom::Database,
         };
         match (audience, result) {
             (Some(audience), Ok(_)) => audience.count_issued(&self.metrics, from, took),

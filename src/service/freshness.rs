@@ -50,6 +50,8 @@ pub struct Freshness {
     max_marks: u64,
     /// Monotonic nanoseconds.
     trusted_until: AtomicU64,
+    /// Monotonic nanoseconds.
+    counted_until: AtomicU64,
     generation: AtomicU64,
     everyone: AtomicU64,
     marks: AtomicU64,
@@ -75,6 +77,7 @@ impl Freshness {
             max_age,
             max_marks: MAX_MARKS,
             trusted_until: AtomicU64::new(0),
+            counted_until: AtomicU64::new(u64::MAX),
             generation: AtomicU64::new(1),
             everyone: AtomicU64::new(0),
             marks: AtomicU64::new(0),
@@ -99,6 +102,17 @@ impl Freshness {
     /// Lets readings be trusted because a poll that began at `began` succeeded and everything it found is marked.
     pub fn renew(&self, began: Duration) {
         self.trusted_until.fetch_max(nanoseconds(began + self.lease), Ordering::AcqRel);
+    }
+
+    /// Says until when barriers are certain to wait for this replica. Before the first time there is no limit.
+    pub fn count_in(&self, until: Duration) {
+        self.counted_until.store(nanoseconds(until), Ordering::Release);
+    }
+
+    /// Whether barriers wait for this replica at `monotonic`. Where they may not, nothing is decided here, by whatever reading.
+    #[must_use]
+    pub fn counted_in(&self, monotonic: Duration) -> bool {
+        nanoseconds(monotonic) < self.counted_until.load(Ordering::Acquire)
     }
 
     /// How long before `monotonic` the last successful poll began; nothing where there was none.

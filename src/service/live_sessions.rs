@@ -56,6 +56,8 @@ pub enum Source {
     Joined,
     /// In the database, by a reading that began after it was asked for.
     Database,
+    /// The same, by a token that a renewal has replaced: it stands for the session for some seconds only.
+    Former,
 }
 
 /// A session that was found alive.
@@ -68,11 +70,13 @@ pub struct Live {
 }
 
 impl Live {
-    /// Whether it may still be believed at `monotonic`: it has not been marked since it was read, and what may have been read
-    /// before the request is believed under a lease only.
+    /// Whether it may still be believed at `monotonic`: it has not been marked since it was read, what may have been read before the
+    /// request is believed under a lease only, and whoever revokes and waits for all waits for this replica.
     #[must_use]
     pub fn stands(&self, freshness: &Freshness, monotonic: Duration) -> bool {
-        (self.source == Source::Database || freshness.trusted(monotonic)) && self.session.holds(freshness, monotonic)
+        (matches!(self.source, Source::Database | Source::Former) || freshness.trusted(monotonic))
+            && freshness.counted_in(monotonic)
+            && self.session.holds(freshness, monotonic)
     }
 }
 
@@ -187,9 +191,15 @@ impl LiveSessions {
         consistency: Consistency,
     ) -> Result<Live, LiveError> {
         let memory = consistency == Consistency::Bounded && self.may_use_memory();
-        let digests = self.vault.session_token_digests(token);
+        let digest = self.vault.session_token_digest(token);
+        let previous = self.vault.previous_session_token_digests(token);
+        if !self.freshness.counted_in(self.clock.monotonic()) {
+            // The process was paused, or the database was gone.
+            let counted = self.sessions.be_counted_in().await;
+            counted.map_err(|error| LoadError::Storage(Arc::new(error)))?;
+        }
         let joining = if memory { Joining::Allowed } else { Joining::Forbidden };
-        let mut found = self.loader.load(digests.clone(), joining).await?;
+        let mut found = self.loader.load(digest, previous.clone(), joining).await?;
         let of = |found: &Found| match &found.owner {
             Owner::Session(session) => {
                 let source = if found.joined { Source::Joined } else { Source::Database };
@@ -200,7 +210,7 @@ impl LiveSessions {
         if found.joined && !of(&found).is_some_and(|live| self.stands_now(&live)) {
             // The reading that was joined began before something ended, or before the session was there; or it took so long that
             // nothing is known any more of what has ended since.
-            found = self.loader.load(digests, Joining::Forbidden).await?;
+            found = self.loader.load(digest, previous, Joining::Forbidden).await?;
         }
         let Some(live) = of(&found) else {
             return match found.owner {
@@ -221,7 +231,7 @@ impl LiveSessions {
         let (generation, read_at) = (self.freshness.generation(), self.clock.monotonic());
         let session = self.sessions.authenticate(presented).await?;
         let session = Arc::new(CachedSession::new(session, generation, read_at));
-        Ok(Live { session, source: Source::Database })
+        Ok(Live { session, source: Source::Former })
     }
 
     fn stands_now(&self, live: &Live) -> bool {

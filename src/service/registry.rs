@@ -1,7 +1,6 @@
 //! The registry of replicas: this replica's own row, and the removal of rows whose hearts have stopped.
 //!
-//! A replica that is in the registry is waited for by barriers. One that is not, or may be removed soon, does not believe what it
-//! keeps in memory. How long a heart has stood still is measured by the clock of whoever watches it.
+//! A replica that is in the registry is waited for by barriers. One that is not, or may be removed soon, answers nobody. How long a heart has stood still is measured by the clock of whoever watches it.
 
 use std::{
     collections::HashMap,
@@ -10,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use super::freshness::Freshness;
 use crate::{
     clock::Clock,
     storage::{
@@ -21,19 +21,21 @@ use crate::{
 
 /// How often the heart beats.
 const BEAT_EVERY: Duration = Duration::from_secs(5);
-/// For how long after a heartbeat a lease may begin.
-const COUNTED_IN: Duration = Duration::from_secs(20);
-/// For how many seconds a heart must have stood still before others remove the row, beside what the last lease may take.
-const SILENCE: u32 = 40;
+/// For how long after a heartbeat this replica answers. Later it has a new one first, or none of its answers stands.
+const COUNTED_IN: Duration = Duration::from_secs(40);
+/// For how many seconds a heart must have stood still before others remove the row, beside what the last exchange may take.
+const SILENCE: u32 = 60;
 
 /// This replica in the registry.
 pub struct Registry {
     id: ReplicaId,
-    /// How long this replica may still mint once it is not counted in any more, in seconds.
-    longest_mint: u32,
+    lease_seconds: u32,
     store: ReplicaStore,
     clock: Arc<dyn Clock>,
+    freshness: Arc<Freshness>,
     heart: Mutex<Watch>,
+    /// Held while somebody makes sure of the row, so that all who need it share one heartbeat.
+    making_sure: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -51,23 +53,24 @@ impl fmt::Debug for Registry {
 }
 
 impl Registry {
-    /// A replica without a row. `bound` is how long it mints at most on what it knew last.
+    /// A replica without a row. `bound` is how long one decision may take; `freshness` is told until when others wait for it.
     #[must_use]
-    pub fn new(id: ReplicaId, bound: Duration, store: ReplicaStore, clock: Arc<dyn Clock>) -> Self {
-        let longest_mint = u32::try_from(bound.as_secs() + 1).unwrap_or(u32::MAX / 2);
-        Self { id, longest_mint, store, clock, heart: Mutex::default() }
+    pub fn new(
+        id: ReplicaId,
+        bound: Duration,
+        store: ReplicaStore,
+        freshness: Arc<Freshness>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let lease_seconds = u32::try_from(bound.as_secs() + 1).unwrap_or(u32::MAX / 2) + SILENCE;
+        let making_sure = tokio::sync::Mutex::default();
+        Self { id, lease_seconds, store, clock, freshness, heart: Mutex::default(), making_sure }
     }
 
     /// This replica's id.
     #[must_use]
     pub fn id(&self) -> ReplicaId {
         self.id
-    }
-
-    /// Whether it is certain that the row stays for as long as a lease that begins at `monotonic` lasts, once it is there.
-    #[must_use]
-    pub fn counts_in(&self, monotonic: Duration) -> bool {
-        self.watch(|watch| watch.beaten_at).is_some_and(|at| monotonic.saturating_sub(at) <= COUNTED_IN)
     }
 
     /// Whether a heartbeat is due.
@@ -82,12 +85,25 @@ impl Registry {
     /// [`StorageError`] when the row may not be there.
     pub async fn beat(&self) -> Result<(), StorageError> {
         let began = self.clock.monotonic();
-        self.store.beat(self.id, SILENCE + self.longest_mint).await?;
-        self.watch(|watch| watch.beaten_at = Some(began));
+        self.store.beat(self.id, self.lease_seconds).await?;
+        self.watch(|watch| watch.beaten_at = watch.beaten_at.max(Some(began)));
+        self.freshness.count_in(began + COUNTED_IN);
         if let Err(error) = self.remove_the_dead().await {
             tracing::debug!(error = %ErrorChain(&error), "the registry of replicas was not looked through");
         }
         Ok(())
+    }
+
+    /// Makes sure that others wait for this replica: by a heartbeat, unless the last one is recent.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the row may not be there.
+    pub async fn be_counted_in(&self) -> Result<(), StorageError> {
+        let _one_at_a_time = self.making_sure.lock().await;
+        if self.freshness.counted_in(self.clock.monotonic()) && self.watch(|watch| watch.beaten_at.is_some()) {
+            return Ok(());
+        }
+        self.beat().await
     }
 
     /// Notes in the registry that everything committed before barrier `number` has been acted upon here.
@@ -103,7 +119,7 @@ impl Registry {
     /// # Errors
     /// [`StorageError`]; another replica removes the row after a while.
     pub async fn leave(&self) -> Result<(), StorageError> {
-        self.watch(|watch| watch.beaten_at = None);
+        self.freshness.count_in(Duration::ZERO);
         self.store.remove(self.id, None).await.map(drop)
     }
 

@@ -98,7 +98,7 @@ impl RevocationFollower {
     pub async fn poll(&self) -> Result<(), StorageError> {
         self.follows.store(true, Ordering::Release);
         let now = self.clock.monotonic();
-        if !self.registry.counts_in(now) {
+        if !self.freshness.counted_in(now) {
             // A lease needs it.
             self.beat().await;
         } else if self.registry.is_due(now) {
@@ -126,9 +126,8 @@ impl RevocationFollower {
         let this = Arc::clone(self);
         let caught_up = tokio::spawn(async move {
             this.catch_up_now().await;
-            // What was ended is in this replica's own feed when the caller says so. Where that fails, the feed has no answer.
             if let Some(revocations) = &this.revocations {
-                let _ = revocations.settle().await;
+                revocations.catch_up().await;
             }
         });
         if caught_up.await.is_err() {
@@ -159,8 +158,10 @@ impl RevocationFollower {
     async fn poll_locked(&self, state: &mut State) -> Result<(), StorageError> {
         let began = self.clock.monotonic();
         let wall = self.clock.now();
+        // Asked before: a heartbeat in the meantime makes a row anew, and says nothing of the time in which there was none.
+        let counted_in = self.freshness.counted_in(began);
         let (mut reading, ages) = state.feed.read().await?;
-        reading.registered &= self.registry.counts_in(began);
+        reading.registered &= counted_in;
         for (entry, age) in reading.entries.iter().zip(ages) {
             if !state.position.knows(entry) {
                 self.metrics.revocation_propagation_seconds.observe(age.max(0.0));

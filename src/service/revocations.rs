@@ -135,6 +135,8 @@ pub struct Revocations {
     listeners: Arc<Semaphore>,
     /// Counts changes of any kind.
     revision: AtomicU64,
+    /// Counts losses of track: what was being looked up at one may lack what was missed.
+    losses: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -177,6 +179,7 @@ impl Revocations {
             settled: watch::Sender::new(0),
             listeners: Arc::new(Semaphore::new(rules.max_listeners)),
             revision: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
             rules,
         })
     }
@@ -203,7 +206,17 @@ impl Revocations {
     /// Notes that something may have been missed.
     pub fn lose_track(&self) {
         self.noted().lose_track();
-        self.state().complete = None;
+        let mut state = self.state();
+        self.losses.fetch_add(1, Ordering::AcqRel);
+        state.complete = None;
+    }
+
+    /// [Looks up](Self::settle) what was noted, and loses track where that takes too long. So whatever was noted before the call is in
+    /// the feed after it, or the feed has no answer.
+    pub async fn catch_up(&self) {
+        if tokio::time::timeout(self.rules.lease, self.settle()).await.is_err() {
+            self.lose_track();
+        }
     }
 
     /// Looks up what was noted, so that the feed is complete as of the last poll. Does nothing while nobody asks.
@@ -234,6 +247,7 @@ impl Revocations {
 
     async fn look_up(&self, to_look_up: ToLookUp) -> Result<(), FeedError> {
         let now = self.clock.now();
+        let losses = self.losses.load(Ordering::Acquire);
         let ended = if to_look_up.whole {
             self.read_whole_log(now).await?
         } else if to_look_up.is_empty() {
@@ -243,7 +257,7 @@ impl Revocations {
             let sessions = self.store.among(&to_look_up.sessions, &to_look_up.subjects, wanted).await?;
             Ended { sessions, up_to: None }
         };
-        self.add(ended, to_look_up.as_of, self.clock.monotonic())
+        self.add(ended, to_look_up.as_of, self.clock.monotonic(), losses)
     }
 
     /// Everyone whom the log still names and who has ended.
@@ -269,7 +283,7 @@ impl Revocations {
     }
 
     /// Adds what was looked up, and tells listeners.
-    fn add(&self, ended: Ended, as_of: Moment, now: Duration) -> Result<(), FeedError> {
+    fn add(&self, ended: Ended, as_of: Moment, now: Duration, losses: u64) -> Result<(), FeedError> {
         let mut state = self.state();
         let aged = state.ended.age(now);
         let new = state.ended.add(ended, now + self.rules.window).inspect_err(|_| state.history.clear())?;
@@ -295,7 +309,9 @@ impl Revocations {
         if aged || !new.is_empty() {
             self.revision.fetch_add(1, Ordering::AcqRel);
         }
-        state.complete = Some(as_of);
+        if self.losses.load(Ordering::Acquire) == losses {
+            state.complete = Some(as_of);
+        }
         Ok(())
     }
 

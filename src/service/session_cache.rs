@@ -11,9 +11,10 @@ use std::{
 };
 
 use quick_cache::{Weighter, sync::Cache};
+use time::OffsetDateTime;
 
 use super::{
-    entry_size::{COUNTERS_OF_ARC, allocated, bounded, slot},
+    entry_size::{COUNTERS_OF_ARC, allocated, bounded, slot, with_holes},
     freshness::{Freshness, Generation},
 };
 use crate::{
@@ -45,6 +46,8 @@ pub struct CachedSession {
     generation: AtomicU64,
     /// Microseconds since 1970 of the last use that this process knows of.
     last_seen: AtomicI64,
+    /// A hash of the row that it was read from.
+    row: u64,
 }
 
 impl CachedSession {
@@ -61,7 +64,14 @@ impl CachedSession {
             read_at: AtomicU64::new(nanoseconds(read_at)),
             generation: AtomicU64::new(generation.number()),
             last_seen: AtomicI64::new(unix_microseconds(session.last_seen_at)),
+            row: 0,
         }
+    }
+
+    /// The same, read from a row of that hash.
+    #[must_use]
+    pub fn of_row(self, row: u64) -> Self {
+        Self { row, ..self }
     }
 
     /// Its public handle.
@@ -128,10 +138,18 @@ impl CachedSession {
         if !same {
             return false;
         }
-        self.last_seen.fetch_max(later.last_seen.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.generation.fetch_max(later.generation.load(Ordering::Acquire), Ordering::AcqRel);
-        self.read_at.fetch_max(later.read_at.load(Ordering::Acquire), Ordering::AcqRel);
+        self.confirm(
+            later.last_seen.load(Ordering::Relaxed),
+            later.generation.load(Ordering::Acquire),
+            later.read_at.load(Ordering::Acquire),
+        );
         true
+    }
+
+    fn confirm(&self, last_seen: i64, generation: u64, read_at: u64) {
+        self.last_seen.fetch_max(last_seen, Ordering::Relaxed);
+        self.generation.fetch_max(generation, Ordering::AcqRel);
+        self.read_at.fetch_max(read_at, Ordering::AcqRel);
     }
 }
 
@@ -141,9 +159,8 @@ struct Size;
 
 impl Size {
     fn of(text: usize) -> usize {
-        slot::<SessionTokenDigest, Arc<CachedSession>>()
-            + allocated(COUNTERS_OF_ARC + size_of::<CachedSession>())
-            + allocated(text)
+        let session = allocated(COUNTERS_OF_ARC + size_of::<CachedSession>());
+        with_holes(slot::<SessionTokenDigest, Arc<CachedSession>>() + session + allocated(text))
     }
 }
 
@@ -176,6 +193,21 @@ impl SessionCache {
     #[must_use]
     pub fn get(&self, digest: &SessionTokenDigest) -> Option<Arc<CachedSession>> {
         self.entries.get(digest)
+    }
+
+    /// Takes a reading that found a row of the hash `row`, where that is what is known of the session already.
+    #[must_use]
+    pub fn confirm(
+        &self,
+        digest: &SessionTokenDigest,
+        row: u64,
+        last_seen_at: OffsetDateTime,
+        generation: Generation,
+        read_at: Duration,
+    ) -> Option<Arc<CachedSession>> {
+        let known = self.entries.get(digest).filter(|known| known.row == row)?;
+        known.confirm(unix_microseconds(last_seen_at), generation.number(), nanoseconds(read_at));
+        Some(known)
     }
 
     /// Takes what a reading found, and returns what holds from now on: the entry that was there, where nothing has changed.

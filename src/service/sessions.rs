@@ -219,6 +219,14 @@ impl Sessions {
         self.vault.is_csrf_token(session, presented)
     }
 
+    /// Puts this replica where barriers wait for it, if it is not there.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the database does not answer.
+    pub(super) async fn be_counted_in(&self) -> Result<(), StorageError> {
+        self.barrier.registry().be_counted_in().await
+    }
+
     /// Returns once no replica mints for whom a revocation has ended: when all have passed a barrier, or else at `effective_by`.
     /// The answer's `effective_by` is never later than the return.
     pub async fn wait_until_effective(&self, revoked: Revoked) -> Revoked {

@@ -8,7 +8,7 @@ use std::{
 
 use quick_cache::{Weighter, sync::Cache};
 
-use super::entry_size::{COUNTERS_OF_ARC, allocated, bounded, slot};
+use super::entry_size::{COUNTERS_OF_ARC, allocated, bounded, slot, with_holes};
 use crate::{clock::nanoseconds, crypto::token_frame::AccessToken, domain::signing_key::KeyId};
 
 /// How many tokens may be signed at once for different sessions without waiting for each other.
@@ -46,7 +46,8 @@ struct Size;
 
 impl Size {
     fn of(token: usize) -> usize {
-        slot::<TokenFor, ReusableToken>() + allocated(COUNTERS_OF_ARC + size_of::<AccessToken>()) + allocated(token)
+        let shared = allocated(COUNTERS_OF_ARC + size_of::<AccessToken>());
+        with_holes(slot::<TokenFor, ReusableToken>() + shared + allocated(token))
     }
 }
 

@@ -78,6 +78,7 @@ queries! {
     SESSION_LIST_LIVE_BY_SUBJECT = "session/list_live_by_subject",
     SESSION_LOCK = "session/lock",
     SESSION_LOCK_SUBJECT = "session/lock_subject",
+    SESSION_READ_FOR_EXCHANGE = "session/read_for_exchange",
     SESSION_REMEMBER_DEVICE = "session/remember_device",
     SESSION_RENEW = "session/renew",
     SESSION_REPLACE_TOKEN_DIGEST = "session/replace_token_digest",

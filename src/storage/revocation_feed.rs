@@ -2,6 +2,7 @@
 
 use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
 
+use futures_util::future::join3;
 use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 use tokio_postgres::{
     AsyncMessage, Client, Row,
@@ -9,7 +10,14 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use super::{error::StorageError, pool::PoolError, queries, replicas::ReplicaId, tls, url::DatabaseUrl};
+use super::{
+    error::StorageError,
+    pool::{Between, PoolError, limits},
+    queries,
+    replicas::ReplicaId,
+    tls,
+    url::DatabaseUrl,
+};
 use crate::{
     clock::Clock,
     domain::{session::SessionId, subject::Subject},
@@ -78,6 +86,7 @@ pub struct Reading {
 pub struct RevocationFeed {
     replica: ReplicaId,
     url: DatabaseUrl,
+    between: Between,
     connect_timeout: Duration,
     query_timeout: Duration,
     clock: Arc<dyn Clock>,
@@ -111,13 +120,14 @@ impl RevocationFeed {
     pub fn new(
         replica: ReplicaId,
         url: DatabaseUrl,
+        between: Between,
         connect_timeout: Duration,
         query_timeout: Duration,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
         let woken = Arc::new(Notify::new());
-        Self { replica, url, connect_timeout, query_timeout, clock, metrics, woken, connection: None }
+        Self { replica, url, between, connect_timeout, query_timeout, clock, metrics, woken, connection: None }
     }
 
     /// Is told when the database says that there may be something new. A hint only: behind some poolers it never comes.
@@ -159,8 +169,13 @@ impl RevocationFeed {
         let replica = self.replica.as_uuid();
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
             [(/* seen */ &seen, Type::TEXT), (/* limit */ &limit, Type::INT8), (/* replica_id */ &replica, Type::UUID)];
-        // Typed, so that no statement is kept on a server connection that a pooler may take away.
-        let rows = connection.client.query_typed(query.text, &parameters).await;
+        // Typed, so that no statement is kept on a server connection that a pooler may take away; and with limits for this
+        // transaction, so that the server gives up as well. All of it is sent at once.
+        let begin = format!("BEGIN READ ONLY; {}", limits("LOCAL ", self.query_timeout));
+        let client = &connection.client;
+        let polling = client.query_typed(query.text, &parameters);
+        let (opened, rows, ended) = join3(client.batch_execute(&begin), polling, client.batch_execute("COMMIT")).await;
+        let rows = opened.and(rows).and_then(|rows| ended.map(|()| rows));
         let rows = rows.map_err(|source| StorageError::Query { query: query.name, source })?;
         let seen: Option<(String, f64)> = rows.first().map(|row| (row.get("snapshot"), row.get("read_at")));
         let reconnected = reconnected || has_a_gap(connection.seen.as_ref(), seen.as_ref());
@@ -206,7 +221,9 @@ impl RevocationFeed {
             }
         });
         let connection = Connection { client, seen: None, task };
-        if let Err(error) = connection.client.batch_execute("LISTEN ephemint_revocation").await {
+        if self.between == Between::TransactionPooler {
+            // Listening would be another's as soon as it is said.
+        } else if let Err(error) = connection.client.batch_execute("LISTEN ephemint_revocation").await {
             // Some engines have no LISTEN. Polling alone finds everything, only later.
             tracing::debug!(error = &error as &dyn std::error::Error, "no notifications from this database");
         }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ephemint::{
     clock::{Clock as _, ManualClock, SystemClock},
-    service::registry::Registry,
+    service::{freshness::Freshness, registry::Registry},
     storage::replicas::{ReplicaId, ReplicaStore},
 };
 use reqwest::{Method, StatusCode};
@@ -89,6 +89,19 @@ async fn one_that_does_not_answer_is_waited_for_until_the_bound_and_not_longer()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signing_out_can_wait_too() {
+    let app = TestApp::spawn().await;
+    let _silent = given_replica(&app).await;
+    for (query, least) in [("?wait=all", BOUND), ("", Duration::ZERO)] {
+        let session = app.given_session("alice").await;
+        let clock = SystemClock::new();
+        let logout = app.public(Method::POST, &format!("/logout{query}")).header("cookie", session.cookie());
+        assert_eq!(logout.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+        assert!(clock.monotonic() >= least && clock.monotonic() < least + BOUND, "{query}: {:?}", clock.monotonic());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_version_before_has_no_row_and_is_waited_for_all_the_same() {
     let app = TestApp::spawn().await;
     app.state.accounts.sweep().await.unwrap();
@@ -142,27 +155,41 @@ async fn a_replica_that_is_not_in_the_registry_reads_every_row() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_may_have_been_given_up_answers_nobody_before_it_is_counted_in_again() {
+    let app = TestApp::spawn_with("exchange.poll_interval = '1s'").await;
+    let session = app.given_session("alice").await;
+    assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::OK);
+    app.database.execute("DELETE FROM replica; ALTER TABLE replica RENAME TO elsewhere").await;
+    // Longer than its heart may stand still. It can read every row, and nobody would wait for what it does with it.
+    app.clock.advance(Duration::from_secs(50));
+    assert_eq!(app.exchange(&session.cookie()).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    app.database.execute("ALTER TABLE elsewhere RENAME TO replica").await;
+    eventually("an answer", async || (app.exchange(&session.cookie()).await.status() == StatusCode::OK).then_some(()))
+        .await;
+    assert_eq!(app.database.count("SELECT count(*) FROM replica").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_go_when_replicas_stop_and_when_their_hearts_do() {
     let mut app = TestApp::spawn().await;
     let store = ReplicaStore::new(app.state.database.clone());
     let registry = |clock: &Arc<ManualClock>| {
         let id = ReplicaId::generate().unwrap();
-        Registry::new(id, BOUND, store.clone(), Arc::clone(clock) as _)
+        let freshness = Arc::new(Freshness::new(BOUND, Duration::from_mins(15)));
+        (Registry::new(id, BOUND, store.clone(), Arc::clone(&freshness), Arc::clone(clock) as _), freshness)
     };
     let clock = Arc::new(ManualClock::at(SystemClock::new().now()));
-    let (watching, living, dead) = (registry(&clock), registry(&clock), registry(&clock));
+    let [(watching, counted), (living, _), (dead, dead_counted)] = [(); 3].map(|()| registry(&clock));
     dead.beat().await.unwrap();
-    for _ in 0..10 {
-        for _ in 0..4 {
-            living.beat().await.unwrap();
-            watching.beat().await.unwrap();
-            assert!(watching.counts_in(clock.monotonic()));
-            assert_eq!(store.list().await.unwrap().iter().filter(|heart| heart.replica == dead.id()).count(), 1);
-            // The app's own heart stands still as well, under a clock of its own.
-        }
+    for _ in 0..16 {
+        // The app's own heart stands still as well: it has a clock of its own.
+        living.beat().await.unwrap();
+        watching.beat().await.unwrap();
+        assert!(counted.counted_in(clock.monotonic()));
+        assert_eq!(store.list().await.unwrap().iter().filter(|heart| heart.replica == dead.id()).count(), 1);
         clock.advance(Duration::from_secs(4));
     }
-    assert!(!dead.counts_in(clock.monotonic()), "it has stopped believing its memory by now");
+    assert!(!dead_counted.counted_in(clock.monotonic()), "it has stopped to answer by now");
     clock.advance(Duration::from_secs(4));
     living.beat().await.unwrap();
     watching.beat().await.unwrap();

@@ -40,10 +40,10 @@ fn a_full_cache_of_tokens_takes_what_it_may() {
     alone("cache_memory::measure_tokens");
 }
 
-/// Resident memory in bytes (`proc_pid_status(5)`).
+/// Resident memory in bytes, without files such as the program itself (`proc_pid_status(5)`).
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 

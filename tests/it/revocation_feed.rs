@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ephemint::{
     clock::SystemClock,
     storage::{
+        pool::Between,
         replicas::ReplicaId,
         revocation_feed::{Concerned, RevocationFeed},
         url::DatabaseUrl,
@@ -19,7 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn feed(database: &TestDatabase) -> RevocationFeed {
     let url = DatabaseUrl::parse(&database.url).unwrap();
     let replica = ReplicaId::generate().unwrap();
-    RevocationFeed::new(replica, url, PATIENCE, PATIENCE, Arc::new(SystemClock::new()), Metrics::new().unwrap())
+    RevocationFeed::new(
+        replica,
+        url,
+        Between::Nothing,
+        PATIENCE,
+        PATIENCE,
+        Arc::new(SystemClock::new()),
+        Metrics::new().unwrap(),
+    )
 }
 
 /// Rows of subjects that begin with `name`.

@@ -225,6 +225,10 @@ fn documents() -> Map<String, Value> {
             }),
         ),
         ("Page", json!({ "type": "string", "description": "HTML for people." })),
+        (
+            "Statement",
+            json!({ "type": "string", "description": "A JWS in compact form; its `typ` is `revocations+jwt`." }),
+        ),
         ("Nothing", json!({ "type": "string", "maxLength": 0 })),
     ])
 }

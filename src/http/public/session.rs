@@ -53,9 +53,10 @@ pub(super) fn document(state: &AppState, session: &BrowserSession) -> Value {
     })
 }
 
-/// `POST /logout`: ends the session and takes the cookie away; fine without a session too. With `?wait=all` the answer comes once no
-/// replica mints for it. A session that is of no use until its
-/// subject signs in again ends as well.
+/// `POST /logout`: ends the session and takes the cookie away; fine without a session too.
+///
+/// A session that is of no use until its subject signs in again ends as well. With `?wait=all` the answer comes once no replica mints
+/// for it.
 ///
 /// # Errors
 /// [`Problem::CrossSite`] from another site; [`Problem::CsrfToken`] for a form with another session's token;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::{Exchange, audience::Audience, error::ExchangeError};
+use super::{Exchange, audience::Audience, error::ExchangeError, keeping};
 use crate::{
     crypto::signing_key::SigningKey,
     domain::{
@@ -65,8 +65,9 @@ impl Exchange {
         audience.count_signed(&self.metrics, self.clock.monotonic().saturating_sub(began));
         #[expect(clippy::cast_precision_loss, reason = "a token has far fewer bytes than an f64 has integers")]
         self.metrics.token_bytes.observe(token.length() as f64);
-        // Handed out again until half of its life is gone, as validators see it: from `iat` to `exp`.
-        let until_wall = (times.exp + times.iat).saturating_mul(500_000);
+        // Handed out again until half of its life is gone, as validators see it: from `iat` to `exp`. Gateways count.
+        let kept = i64::try_from(keeping::at_most(self.gateway_cache, policy).as_micros()).unwrap_or(i64::MAX);
+        let until_wall = (times.exp + times.iat).saturating_mul(500_000).saturating_sub(kept);
         let left = Duration::from_micros(u64::try_from(until_wall - at.wall).unwrap_or(0));
         Ok(ReusableToken::new(token, at.monotonic + left, until_wall))
     }

@@ -61,8 +61,8 @@ fn secrets_are_made_once_and_exactly_those_that_are_declared() {
     declared.sort();
     assert_eq!(made.iter().map(|(name, _)| name).collect::<Vec<_>>(), declared);
     // Containers have other users: the folder is what keeps others out.
-    let mode = |path: &Path| std::os::unix::fs::MetadataExt::mode(&path.metadata().unwrap()) & 0o777;
-    assert_eq!((mode(&secrets), mode(&secrets.join("master_key"))), (0o700, 0o644));
+    let permissions = |path: &Path| std::os::unix::fs::MetadataExt::mode(&path.metadata().unwrap()) & 0o777;
+    assert_eq!((permissions(&secrets), permissions(&secrets.join("master_key"))), (0o700, 0o644));
 
     assert_eq!(make_secrets(&secrets), "", "nothing is made twice");
     assert_eq!(read(), made);

@@ -54,7 +54,7 @@ fn confinement(service: &Value, fault: &mut impl FnMut(String)) {
     }
     let user = service["user"].as_str().unwrap_or_default();
     let number = user.split(':').next().and_then(|user| user.parse::<u32>().ok());
-    if !number.is_some_and(|number| number > 0) {
+    if matches!(number, None | Some(0)) {
         fault(format!("user is {user:?}, not a number above 0"));
     }
     for limit in ["pids_limit", "mem_limit"] {

@@ -109,8 +109,8 @@ async fn postgres(services: &Services) -> EmbeddedPostgres {
     let (client, connection) = tokio_postgres::connect(&postgres.url("postgres"), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute("CREATE DATABASE ephemint").await.unwrap();
-    let rules: String = client.query_one("SHOW hba_file", &[]).await.unwrap().get(0);
-    fs::write(rules, "local all ephemint trust\nlocal all all scram-sha-256\n").unwrap();
+    let access: String = client.query_one("SHOW hba_file", &[]).await.unwrap().get(0);
+    fs::write(access, "local all ephemint trust\nlocal all all scram-sha-256\n").unwrap();
     client.batch_execute("SELECT pg_reload_conf()").await.unwrap();
 
     let environment = services.environment("postgres");

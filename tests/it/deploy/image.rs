@@ -73,11 +73,11 @@ fn it_runs_without_rights_and_stops_like_the_service() {
 #[test]
 fn the_context_is_what_is_copied_and_holds_all_that_the_program_includes() {
     let ignored = file(".dockerignore").text;
-    let mut lines = ignored.lines().filter(|line| !line.starts_with('#'));
-    assert_eq!(lines.next(), Some("*"));
-    let sent: BTreeSet<&str> = lines.map(|line| line.strip_prefix('!').unwrap()).collect();
-    let copies = arguments("COPY");
-    let copied = copies.iter().filter(|line| !line.starts_with("--from")).flat_map(|line| {
+    let mut listed = ignored.lines().filter(|line| !line.starts_with('#'));
+    assert_eq!(listed.next(), Some("*"));
+    let sent: BTreeSet<&str> = listed.map(|line| line.strip_prefix('!').unwrap()).collect();
+    let lines = arguments("COPY");
+    let copied = lines.iter().filter(|line| !line.starts_with("--from")).flat_map(|line| {
         let mut names: Vec<&str> = line.split(' ').collect();
         names.pop();
         names

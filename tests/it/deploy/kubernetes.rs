@@ -55,9 +55,11 @@ fn the_kustomization_names_every_manifest() {
         let named: BTreeSet<&str> = texts(&kustomization["resources"]).into_iter().collect();
         let there: BTreeSet<String> = std::fs::read_dir(root(FOLDER).join(folder))
             .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
             // The last is a part of a chart's values.
-            .filter(|name| name.ends_with(".yaml") && name != "kustomization.yaml" && name != "prometheus-adapter.yaml")
+            .filter(|name| !["kustomization.yaml", "prometheus-adapter.yaml"].contains(&name.as_str()))
             .collect();
         assert_eq!(named, there.iter().map(String::as_str).collect());
     }

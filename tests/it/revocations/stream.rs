@@ -41,7 +41,7 @@ impl Events {
                     block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned))
                 };
                 let event = (field("id"), field("event"), field("data"));
-                self.buffer = rest.to_owned();
+                self.buffer = String::from(rest);
                 if let (Some(id), Some(name), Some(data)) = event {
                     return Some(Event { id, name, claims: payload(&data) });
                 }

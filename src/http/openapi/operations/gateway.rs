@@ -1,7 +1,10 @@
 //! What proxies and services may ask, and what both they and browsers may.
 
-use super::{Answer, IF_NONE_MATCH, Listener, NOTHING, Operation, Parameter, UNCHANGED, empty, ok, page};
-use crate::http::gateway::{EXCHANGE as EXCHANGE_PATH, EXCHANGE_FOR};
+use super::{Answer, IF_NONE_MATCH, Listener, NOTHING, Operation, Parameter, UNCHANGED, empty, ok, page, query};
+use crate::{
+    http::gateway::{EXCHANGE as EXCHANGE_PATH, EXCHANGE_FOR},
+    service::revocations::MEDIA_TYPE,
+};
 
 const GATEWAY: &[Listener] = &[Listener::Gateway];
 const BOTH: &[Listener] = &[Listener::Public, Listener::Gateway];
@@ -31,6 +34,14 @@ const EXCHANGE_HEADERS: &[Parameter] = &[
         meaning: "As the browser sent it: a write from another site is refused.",
     },
 ];
+
+const LAST_EVENT_ID: Parameter = Parameter {
+    name: "Last-Event-ID",
+    place: "header",
+    kind: "string",
+    required: false,
+    meaning: "The last event that was received; what came since is told.",
+};
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
@@ -75,6 +86,27 @@ pub(super) const OPERATIONS: &[Operation] = &[
         parameters: &[IF_NONE_MATCH],
         summary: "The same, where RFC 8414 looks for it",
         answers: &[ok("The document.", "Discovery"), UNCHANGED],
+        ..NOTHING
+    },
+    Operation {
+        id: "showRevocations",
+        listeners: GATEWAY,
+        path: "/revocations",
+        parameters: &[
+            IF_NONE_MATCH,
+            query(
+                "wait",
+                "string",
+                "With `If-None-Match`: answer 304 only after that time, such as `30s`; at most 60 s.",
+            ),
+            LAST_EVENT_ID,
+        ],
+        summary: "The sessions revoked so lately that their tokens could still live; as events too (`text/event-stream`)",
+        answers: &[
+            Answer { status: 200, meaning: "A signed statement.", media_type: MEDIA_TYPE, schema: Some("Statement") },
+            UNCHANGED,
+        ],
+        problems: &["unavailable"],
         ..NOTHING
     },
     Operation {
