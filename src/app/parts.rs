@@ -39,7 +39,7 @@ use crate::{
         run::Database,
         url::DatabaseUrl,
     },
-    telemetry::metrics::Metrics,
+    telemetry::metrics::{Metrics, seconds},
 };
 
 /// How long sessions live, and what ends them.
@@ -127,6 +127,13 @@ pub(super) fn revocations(
     };
     let store = EndedSessionStore::new(database.clone());
     Revocations::new(store, Arc::clone(keys.ring()), rules, Arc::clone(clock), metrics.clone())
+}
+
+/// Tells the limits that figures are judged by.
+pub(super) fn tell_limits(config: &Config, metrics: &Metrics) {
+    metrics.exchange_max_staleness_seconds.set(seconds(config.exchange.max_staleness));
+    let connections = config.database.pool_size + config.database.operations_pool_size;
+    metrics.database_pool_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
 }
 
 /// The canary, where it is wanted.

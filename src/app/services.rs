@@ -43,10 +43,7 @@ use crate::{
         signing_keys::SigningKeyStore,
         url::{DatabaseUrl, DatabaseUrlError},
     },
-    telemetry::{
-        error_chain::ErrorChain,
-        metrics::{Metrics, seconds},
-    },
+    telemetry::{error_chain::ErrorChain, metrics::Metrics},
     version,
 };
 
@@ -186,9 +183,7 @@ impl Services {
     /// [`ServicesError`] names the setting that is in the way.
     pub fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServicesError> {
         let metrics = Metrics::new().map_err(|_| ServicesError::Metrics)?;
-        metrics.exchange_max_staleness_seconds.set(seconds(config.exchange.max_staleness));
-        let connections = config.database.pool_size + config.database.operations_pool_size;
-        metrics.database_pool_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
+        parts::tell_limits(config, &metrics);
         metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
         let vault = Arc::new(vault(config)?);
         let url = database_url(config)?;

@@ -71,7 +71,7 @@ impl Broken {
     }
 
     fn keeping(self, kept: Kept) -> Self {
-        Self { kept: kept, ..self }
+        Self { kept, ..self }
     }
 
     fn which_may_mean(self, may_fire: &'static [&'static str]) -> Self {
