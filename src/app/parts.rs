@@ -40,6 +40,7 @@ use crate::{
         url::DatabaseUrl,
     },
     telemetry::metrics::{Metrics, seconds},
+    version,
 };
 
 /// How long sessions live, and what ends them.
@@ -129,11 +130,14 @@ pub(super) fn revocations(
     Revocations::new(store, Arc::clone(keys.ring()), rules, Arc::clone(clock), metrics.clone())
 }
 
-/// Tells the limits that figures are judged by.
-pub(super) fn tell_limits(config: &Config, metrics: &Metrics) {
+/// The metrics, with the build and the limits that figures are judged by; nothing where two of them clash.
+pub(super) fn metrics(config: &Config) -> Option<Metrics> {
+    let metrics = Metrics::new().ok()?;
+    metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
     metrics.exchange_max_staleness_seconds.set(seconds(config.exchange.max_staleness));
     let connections = config.database.pool_size + config.database.operations_pool_size;
     metrics.database_pool_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    Some(metrics)
 }
 
 /// The canary, where it is wanted.

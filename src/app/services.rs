@@ -44,7 +44,6 @@ use crate::{
         url::{DatabaseUrl, DatabaseUrlError},
     },
     telemetry::{error_chain::ErrorChain, metrics::Metrics},
-    version,
 };
 
 /// How long one replica waits for another that is migrating.
@@ -182,9 +181,7 @@ impl Services {
     /// # Errors
     /// [`ServicesError`] names the setting that is in the way.
     pub fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServicesError> {
-        let metrics = Metrics::new().map_err(|_| ServicesError::Metrics)?;
-        parts::tell_limits(config, &metrics);
-        metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
+        let metrics = parts::metrics(config).ok_or(ServicesError::Metrics)?;
         let vault = Arc::new(vault(config)?);
         let url = database_url(config)?;
         let pool = |size| pool(config, &url, size);
@@ -223,8 +220,7 @@ impl Services {
             tokio::runtime::Handle::current(),
         ));
         let session_count = Arc::new(SessionCount::new(store.clone(), idle, Arc::clone(&clock), metrics.clone()));
-        let webhook = parts::webhook(config, &database, &clock, &metrics)?;
-        let events = Arc::new(Events::new(webhook, metrics.clone()));
+        let events = Arc::new(Events::new(parts::webhook(config, &database, &clock, &metrics)?, metrics.clone()));
         let sessions = Arc::new(Sessions::new(
             store,
             Arc::clone(&vault),
