@@ -138,12 +138,22 @@ async fn slow() -> Broken {
 async fn crowded() -> Broken {
     let (database, proxy) = (TestDatabase::migrated().await, DatabaseProxy::open().await);
     let replica =
-        Replica::start(&proxy.url(&database.name), "database.pool_size = 1\ndatabase.wait_timeout = '5s'").await;
+        Replica::start(&proxy.url(&database.name), "database.operations_pool_size = 1\ndatabase.wait_timeout = '5s'")
+            .await;
     proxy.delay(Duration::from_millis(40));
     let broken = Broken::new("ephemint-crowded", &["EphemintDatabaseConnectionsScarce"], replica);
-    let strict: Vec<_> = (0..6).map(|_| exchanging(broken.replica(), "strict", 2)).collect();
+    // Operators in a queue for one connection, each for as long as an answer takes.
+    let operators: Vec<_> = (0..8)
+        .map(|_| {
+            let replica = Arc::clone(broken.replica());
+            keep_doing(Duration::from_millis(5), move |_| {
+                let replica = Arc::clone(&replica);
+                async move { replica.admin(reqwest::Method::GET, "/admin/sessions").send().await.map(drop) }
+            })
+        })
+        .collect();
     broken
-        .doing(strict)
+        .doing(operators)
         .which_may_mean(&["EphemintExchangeErrorBudgetBurn"])
         .keeping(Kept { _proxy: Some(proxy), ..Kept::default() })
 }
