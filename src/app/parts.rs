@@ -41,7 +41,8 @@ use crate::{
         sweep::SweepStore,
         url::DatabaseUrl,
     },
-    telemetry::metrics::Metrics,
+    telemetry::metrics::{Metrics, seconds},
+    version,
 };
 
 /// How long sessions live, and what ends them.
@@ -129,6 +130,16 @@ pub(super) fn revocations(
     };
     let store = EndedSessionStore::new(database.clone());
     Revocations::new(store, Arc::clone(keys.ring()), rules, Arc::clone(clock), metrics.clone())
+}
+
+/// The metrics, with the build and the limits that figures are judged by; nothing where two of them clash.
+pub(super) fn metrics(config: &Config) -> Option<Metrics> {
+    let metrics = Metrics::new().ok()?;
+    metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
+    metrics.exchange_max_staleness_seconds.set(seconds(config.exchange.max_staleness));
+    let connections = config.database.pool_size + config.database.operations_pool_size;
+    metrics.database_pool_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    Some(metrics)
 }
 
 /// The canary, where it is wanted.

@@ -44,11 +44,7 @@ use crate::{
         signing_keys::SigningKeyStore,
         url::{DatabaseUrl, DatabaseUrlError},
     },
-    telemetry::{
-        error_chain::ErrorChain,
-        metrics::{Metrics, seconds},
-    },
-    version,
+    telemetry::{error_chain::ErrorChain, metrics::Metrics},
 };
 
 /// How long one replica waits for another that is migrating.
@@ -188,7 +184,7 @@ impl Services {
     /// # Errors
     /// [`ServicesError`] names the setting that is in the way.
     pub fn connect(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, ServicesError> {
-        let metrics = metrics(config)?;
+        let metrics = parts::metrics(config).ok_or(ServicesError::Metrics)?;
         let vault = Arc::new(vault(config)?);
         let url = database_url(config)?;
         let pool = |size| pool(config, &url, size);
@@ -227,8 +223,7 @@ impl Services {
             tokio::runtime::Handle::current(),
         ));
         let session_count = Arc::new(SessionCount::new(store.clone(), idle, Arc::clone(&clock), metrics.clone()));
-        let webhook = parts::webhook(config, &database, &clock, &metrics)?;
-        let events = Arc::new(Events::new(webhook, metrics.clone()));
+        let events = Arc::new(Events::new(parts::webhook(config, &database, &clock, &metrics)?, metrics.clone()));
         let sessions = Arc::new(Sessions::new(
             store,
             Arc::clone(&vault),
@@ -340,16 +335,6 @@ pub async fn migrate(config: &Config) -> Result<Migrated, ServicesError> {
         tracing::info!(migration = applied, "migration applied");
     }
     Ok(migrated)
-}
-
-/// The counters, with what follows from the settings alone.
-fn metrics(config: &Config) -> Result<Metrics, ServicesError> {
-    let metrics = Metrics::new().map_err(|_| ServicesError::Metrics)?;
-    metrics.exchange_max_staleness_seconds.set(seconds(config.exchange.max_staleness));
-    let connections = config.database.pool_size + config.database.operations_pool_size;
-    metrics.database_pool_limit.set(i64::try_from(connections).unwrap_or(i64::MAX));
-    metrics.build_info.with_label_values(&[version::VERSION, version::COMMIT]).set(1);
-    Ok(metrics)
 }
 
 /// Refuses audiences whose tokens can be too large for gateways.

@@ -39,6 +39,11 @@ async fn timed(app: &TestApp) -> f64 {
     sample(&app.metrics().await, "ephemint_revocation_propagation_seconds_count", &[])
 }
 
+/// Whether a replica was overdue so many times.
+async fn overdue(app: &TestApp, times: u8) -> bool {
+    app.metrics().await.contains(&format!("\nephemint_canary_overdue_total {times}\n"))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_replica_revokes_and_every_replica_times_it() {
     let (one, other) = pair().await;
@@ -53,7 +58,7 @@ async fn one_replica_revokes_and_every_replica_times_it() {
         app.clock.advance(Duration::from_secs(10));
         app.follower.poll().await.unwrap();
         canary(app).step().await.unwrap();
-        assert_eq!(sample(&app.metrics().await, "ephemint_canary_overdue_total", &[]), 0.0);
+        assert!(overdue(app, 0).await);
     }
 }
 
@@ -71,15 +76,15 @@ async fn a_replica_that_does_not_notice_says_so() {
     app.follower.poll().await.unwrap();
     let error = canary(&app).step().await.unwrap_err().to_string();
     assert!(error.starts_with("a canary session is still believed 3s after"), "{error}");
-    let metrics = app.metrics().await;
-    assert_eq!(sample(&metrics, "ephemint_canary_overdue_total", &[]), 1.0);
-    assert_eq!(sample(&metrics, "ephemint_revocation_propagation_seconds_bucket", &["le=\"2\""]), 0.0);
+    assert!(overdue(&app, 1).await);
+    let within = "ephemint_revocation_propagation_seconds_bucket{le=\"2\"} 0\n";
+    assert!(app.metrics().await.contains(within), "none was known in time");
     // Mended, with everyone marked, it is well again.
     app.database.execute("ALTER TABLE session ENABLE TRIGGER session_changed").await;
     app.database.execute("UPDATE global_state SET revoked_at = revoked_at").await;
     app.follower.poll().await.unwrap();
     canary(&app).step().await.unwrap();
-    assert_eq!(sample(&app.metrics().await, "ephemint_canary_overdue_total", &[]), 1.0, "told once");
+    assert!(overdue(&app, 1).await, "told once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,7 +100,7 @@ async fn it_is_nobodys_session_and_leaves_no_heap_behind() {
     assert_eq!(list.json::<Value>().await.unwrap()["sessions"], serde_json::json!([]));
     let metrics = app.metrics().await;
     for name in ["ephemint_sessions_started_total", "ephemint_sessions_ended_total", "ephemint_security_events_total"] {
-        assert_eq!(sample(&metrics, name, &[]), 0.0, "{name}");
+        assert!(sample(&metrics, name, &[]).abs() < 0.5, "{name}");
     }
     eventually("sessions are counted", async || {
         app.metrics().await.contains("\nephemint_sessions_active 0\n").then_some(())

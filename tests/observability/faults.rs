@@ -41,7 +41,7 @@ struct Broken {
     address: String,
     replica: Option<Arc<Replica>>,
     doing: Vec<Doing>,
-    _kept: Kept,
+    kept: Kept,
 }
 
 /// What a fault needs to go on.
@@ -58,15 +58,7 @@ impl Broken {
         // Everybody has some traffic from memory, which is how it should be.
         let traffic = exchanging(&replica, "orders", 1);
         let address = replica.serving.admin.clone();
-        Self {
-            job,
-            fires,
-            may_fire: &[],
-            address,
-            replica: Some(replica),
-            doing: vec![traffic],
-            _kept: Kept::default(),
-        }
+        Self { job, fires, may_fire: &[], address, replica: Some(replica), doing: vec![traffic], kept: Kept::default() }
     }
 
     fn replica(&self) -> &Arc<Replica> {
@@ -79,7 +71,7 @@ impl Broken {
     }
 
     fn keeping(self, kept: Kept) -> Self {
-        Self { _kept: kept, ..self }
+        Self { kept, ..self }
     }
 
     fn which_may_mean(self, may_fire: &'static [&'static str]) -> Self {
@@ -146,12 +138,22 @@ async fn slow() -> Broken {
 async fn crowded() -> Broken {
     let (database, proxy) = (TestDatabase::migrated().await, DatabaseProxy::open().await);
     let replica =
-        Replica::start(&proxy.url(&database.name), "database.pool_size = 1\ndatabase.wait_timeout = '5s'").await;
+        Replica::start(&proxy.url(&database.name), "database.operations_pool_size = 1\ndatabase.wait_timeout = '5s'")
+            .await;
     proxy.delay(Duration::from_millis(40));
     let broken = Broken::new("ephemint-crowded", &["EphemintDatabaseConnectionsScarce"], replica);
-    let strict: Vec<_> = (0..6).map(|_| exchanging(broken.replica(), "strict", 2)).collect();
+    // Operators in a queue for one connection, each for as long as an answer takes.
+    let operators: Vec<_> = (0..8)
+        .map(|_| {
+            let replica = Arc::clone(broken.replica());
+            keep_doing(Duration::from_millis(5), move |_| {
+                let replica = Arc::clone(&replica);
+                async move { replica.admin(reqwest::Method::GET, "/admin/sessions").send().await.map(drop) }
+            })
+        })
+        .collect();
     broken
-        .doing(strict)
+        .doing(operators)
         .which_may_mean(&["EphemintExchangeErrorBudgetBurn"])
         .keeping(Kept { _proxy: Some(proxy), ..Kept::default() })
 }
@@ -201,7 +203,7 @@ async fn skewed() -> Broken {
         address: app.addresses.admin.to_string(),
         replica: None,
         doing: Vec::new(),
-        _kept: Kept { _app: Some(app), ..Kept::default() },
+        kept: Kept { _app: Some(app), ..Kept::default() },
     }
 }
 
@@ -327,7 +329,7 @@ async fn each_alert_fires_for_its_fault_and_no_other_does() {
 
     // While anybody answers, not everybody is down.
     assert!(!fired.values().flatten().any(|alert| alert == "EphemintAllDown"), "{fired:#?}");
-    drop(all.map(|broken| (broken.doing, broken.replica, broken._kept)));
+    drop(all.map(|broken| (broken.doing, broken.replica, broken.kept)));
     eventually("all are down", async || {
         note(&prometheus, &mut fired).await;
         fired.get("").is_some_and(|alerts| alerts.contains("EphemintAllDown")).then_some(())

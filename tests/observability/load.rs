@@ -108,12 +108,9 @@ impl Replica {
 }
 
 /// Does something over and over, whatever comes of it, for as long as the test runs.
-pub(crate) fn keep_doing<W: Future<Output = Asked<()>> + Send>(
-    pause: Duration,
-    mut act: impl FnMut(u64) -> W + Send + 'static,
-) -> Doing
+pub(crate) fn keep_doing<W>(pause: Duration, mut act: impl FnMut(u64) -> W + Send + 'static) -> Doing
 where
-    W: 'static,
+    W: Future<Output = Asked<()>> + Send + 'static,
 {
     let task = tokio::spawn(async move {
         for round in 0.. {

@@ -37,8 +37,8 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) fn new(job: &str, address: impl ToString) -> Self {
-        Self { job: job.to_owned(), address: address.to_string() }
+    pub(crate) fn new(job: &str, address: &str) -> Self {
+        Self { job: job.to_owned(), address: address.to_owned() }
     }
 }
 
