@@ -68,7 +68,11 @@ pub(crate) async fn serve(baseline: Baseline, listen: SocketAddr, database: Opti
             Baseline::Sign => web::get().to(sign),
             Baseline::Naive => web::get().to(naive),
         };
-        App::new().app_data(state.clone()).service(web::resource("/exchange/{audience}").route(handler))
+        App::new()
+            .app_data(state.clone())
+            .service(web::resource("/exchange/{audience}").route(handler))
+            // What stands behind a gateway.
+            .service(web::resource("/api/{any}").to(plain))
     };
     start(bind(listen)?, "baseline", limits, Drain::new(), app)?.await.context("the server ended")
 }
@@ -79,6 +83,8 @@ struct State {
     pool: Option<Pool>,
     signer: Box<dyn JwsSigner + Send + Sync>,
     clock: Arc<SystemClock>,
+    /// The session that every token of the bare signer names.
+    session: SessionId,
 }
 
 impl State {
@@ -98,6 +104,7 @@ impl State {
             pool,
             signer: Box::new(signer),
             clock: Arc::default(),
+            session: SessionId::generate(SystemClock::new().now())?,
         })
     }
 }
@@ -118,8 +125,8 @@ fn signed(state: &State) -> Result<HttpResponse> {
         aud: AUDIENCE.to_owned().try_into()?,
         iat: now.unix_timestamp() - 5,
         exp: now.unix_timestamp() + 60,
-        jti: URL_SAFE_NO_PAD.encode(random::bytes::<16>()?),
-        sid: SessionId::generate(now)?,
+        jti: URL_SAFE_NO_PAD.encode(random::name::<16>()?),
+        sid: state.session,
         auth_time: now.unix_timestamp(),
         amr: vec!["pwd".to_owned()],
         acr: None,
@@ -127,7 +134,7 @@ fn signed(state: &State) -> Result<HttpResponse> {
         client_id: None,
         custom: [("role".to_owned(), json!("member"))].into(),
     };
-    bearer(state.key.sign(&claims, TokenType::Jwt)?.expose())
+    bearer(&state.key.sign(&claims, TokenType::Jwt)?.expose())
 }
 
 async fn naive(request: HttpRequest, state: Data<State>) -> HttpResponse {

@@ -5,9 +5,11 @@
 #![expect(clippy::print_stdout, reason = "what a bench finds goes to standard output")]
 
 mod baselines;
+mod gateway;
 mod load;
 mod report;
 mod rounds;
+mod scale;
 mod stage;
 mod usage;
 
@@ -30,7 +32,7 @@ const UNCACHED: &str = "nothing_cached";
 const NAIVE: &str = "naive";
 
 /// How the kinds of work are called.
-const TITLES: [(&str, &str); 7] = [
+const TITLES: [(&str, &str); 13] = [
     (PLAIN, "plain: an empty 200"),
     (REUSED, "exchange, token reused"),
     (STRICT, "exchange, strict"),
@@ -38,6 +40,12 @@ const TITLES: [(&str, &str); 7] = [
     (FRESH, "exchange, session cached, fresh signature"),
     (NAIVE, "the usual way: pool, SELECT, josekit's signer"),
     (UNCACHED, "exchange, nothing cached"),
+    (gateway::BARE, "nginx, without auth_request"),
+    (gateway::STATIC, "nginx, auth_request to plain"),
+    (gateway::EXCHANGE, "nginx, auth_request to the exchange"),
+    (gateway::REPLICAS, "nginx, auth_request to three replicas"),
+    (gateway::KEPT_ONE, "nginx, gateway_cache of 2 s, one cookie"),
+    (gateway::KEPT_MANY, "nginx, gateway_cache of 2 s, 4 096 cookies"),
 ];
 
 const EXCHANGE: &str = "/exchange/orders";
@@ -62,10 +70,10 @@ struct Arguments {
     /// Connections that ask at once.
     #[arg(long, default_value_t = 32)]
     connections: usize,
-    /// The kinds of work to measure, all where absent; the figures on latency and memory are then left out.
+    /// The kinds of work to measure, by the beginnings of their names, all where absent; the figures on latency and memory are then left out.
     #[arg(long)]
     only: Vec<String>,
-    /// Also 10 million stored and a million cached sessions; takes some minutes and 8 GiB on disk.
+    /// Also 10 million stored and a million cached sessions; takes some ten minutes more, and 8 GB below `TMPDIR`.
     #[arg(long)]
     scale: bool,
     /// `log.level` of the service.
@@ -91,7 +99,7 @@ impl Arguments {
     }
 
     fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == name)
+        self.only.is_empty() || self.only.iter().any(|only| name.starts_with(only.as_str()))
     }
 }
 
@@ -126,13 +134,16 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let sign = stage.start_baseline(Baseline::Sign).await?;
     let naive = stage.start_baseline(Baseline::Naive).await?;
 
-    let mut plain = Target::new(PLAIN, &plain, EXCHANGE, &hot)?;
+    let plain_server = plain;
+    let mut plain = Target::new(PLAIN, &plain_server, EXCHANGE, &hot)?;
     let mut groups = vec![
         vec![Target::new(REUSED, &main, EXCHANGE, &hot)?],
         vec![Target::new(STRICT, &main, "/exchange/strict", &hot)?, Target::new(NAIVE, &naive, EXCHANGE, &cold)?],
         vec![Target::new(UNCACHED, &uncached, EXCHANGE, &cold)?],
         vec![Target::new(FRESH, &unreused, EXCHANGE, &hot)?, Target::new(SIGN, &sign, EXCHANGE, &hot)?],
     ];
+    let gateways = gateway::Gateways::start(&stage, &main, &plain_server, &hot, arguments).await?;
+    groups.push(gateways.targets()?);
     for group in &mut groups {
         group.retain(|target| arguments.wants(target.name));
     }
@@ -157,6 +168,8 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let titles: Vec<_> = TITLES.into_iter().filter(|(name, _)| measured.slices.contains_key(name)).collect();
     println!("\n{}", report::work_table(&measured, &titles));
     let mut goals = ratios(&measured);
+    goals.extend(gateway::goals(&measured));
+    goals.extend(gateways.reaching(&stage, arguments.force()).await?);
     if arguments.only.is_empty() {
         let mut reused = Target::new(REUSED, &main, EXCHANGE, &hot)?;
         goals.push(queries(&stage, &main, &mut reused, arguments.force()).await?);
@@ -166,10 +179,10 @@ async fn run(arguments: &Arguments) -> Result<()> {
         goals.extend(latency(&stage, &main, &mut reused, peak).await?);
         goals.push(Goal::new("memory of the idle service", mebibytes(idle_memory), " MiB", Wanted::AtMost(30.0)));
         goals.extend(memory(&stage, &hot, &cold, arguments).await?);
-        if arguments.scale {
-            drop((main, unreused, naive, sign));
-            goals.extend(scale(&stage, &hot, &cold, &uncached, arguments).await?);
-        }
+    }
+    if arguments.scale {
+        drop((gateways, main, unreused, uncached, naive, sign));
+        goals.extend(scale::measure(&stage, &hot, arguments).await?);
     }
     println!("{}", report::goal_table(&goals));
 
@@ -288,74 +301,6 @@ async fn memory(stage: &Stage, hot: &Tokens, cold: &Tokens, arguments: &Argument
     Ok([
         Goal::new("memory of a cached session without a token", each[0], " bytes", Wanted::AtMost(400.0)),
         Goal::new("memory of a cached session with its token", each[1], " bytes", Wanted::AtMost(800.0)),
-    ])
-}
-
-/// A million cached sessions against ten thousand, and ten million stored ones against a hundred thousand.
-async fn scale(
-    stage: &Stage,
-    hot: &Tokens,
-    cold: &Tokens,
-    uncached: &Server,
-    arguments: &Arguments,
-) -> Result<Vec<Goal>> {
-    let force = arguments.force();
-    let mut small = Target::new("stored_before", uncached, EXCHANGE, cold)?;
-    let plain = stage.start_baseline(Baseline::Plain).await?;
-    let mut plain = Target::new(PLAIN, &plain, EXCHANGE, hot)?;
-    let relative = async |target: &mut Target, plain: &mut Target| -> Result<f64> {
-        let mut found = Vec::new();
-        for _ in 0..arguments.rounds {
-            let before = plain.clean_slice(stage, force).await?.cpu;
-            let slice = target.clean_slice(stage, force).await?;
-            let after = plain.clean_slice(stage, force).await?.cpu;
-            found.push((slice.cpu + slice.database_cpu) / f64::midpoint(before, after));
-        }
-        median(found).context("no rounds")
-    };
-    let few = relative(&mut small, &mut plain).await?;
-    println!("storing 10 million sessions");
-    let many_tokens = stage.store_sessions("many", 10_000_000, 10).await?;
-    let mut large = Target::new("stored_after", uncached, EXCHANGE, &many_tokens)?;
-    large.clean_slice(stage, force).await?;
-    let many = relative(&mut large, &mut plain).await?;
-
-    let server = stage.start_service("million", &arguments.log_level, "exchange.cache_size = \"2GiB\"").await?;
-    let mut ten_thousand = Target::new("cached_before", &server, EXCHANGE, hot)?;
-    ten_thousand.clean_slice(stage, force).await?;
-    let few_cached = relative(&mut ten_thousand, &mut plain).await?;
-    let mut million = Target::new("cached_after", &server, EXCHANGE, &many_tokens)?;
-    // Without a token first: tokens live for half a minute, sessions are kept for long.
-    let mut fill = Target::new("fill", &server, "/exchange/closed", &many_tokens)?;
-    let before = usage::memory_of(server.id()?)?;
-    let mut asked = 0;
-    while asked < many_tokens.count + 10_000 {
-        asked += fill.slice(stage, Force { seconds: 10, ..force }).await?.answers.requests;
-    }
-    let grown = count(usage::memory_of(server.id()?)?.saturating_sub(before)) / count(many_tokens.count);
-    ten_thousand.clean_slice(stage, force).await?;
-    let with_million = relative(&mut ten_thousand, &mut plain).await?;
-    let spread = relative(&mut million, &mut plain).await?;
-    Ok(vec![
-        Goal::new(
-            "10 000 000 stored sessions, nothing cached: 1 / CPU of 100 000",
-            few / many,
-            " ×",
-            Wanted::AtLeast(0.90),
-        ),
-        Goal::new(
-            "memory of each of 1 000 000 cached sessions without a token",
-            grown,
-            " bytes",
-            Wanted::AtMost(400.0),
-        ),
-        Goal::new(
-            "10 000 hot of 1 000 000 cached sessions: 1 / CPU of 10 000",
-            few_cached / with_million,
-            " ×",
-            Wanted::AtLeast(0.95),
-        ),
-        Goal::new("1 000 000 sessions in turn, most tokens signed anew: CPU", spread, " × plain", Wanted::Nothing),
     ])
 }
 

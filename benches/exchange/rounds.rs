@@ -1,7 +1,7 @@
 //! Interleaved rounds: every target is measured for a short slice between slices of the plain server, again and again, so that
 //! a machine whose speed changes by the minute changes all of them alike.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use anyhow::{Result, ensure};
 
@@ -19,7 +19,8 @@ pub(crate) const PLAIN: &str = "plain";
 pub(crate) struct Target {
     pub(crate) name: &'static str,
     address: String,
-    process: u32,
+    /// The processes whose CPU counts, each with its children.
+    processes: Vec<u32>,
     path: &'static str,
     tokens: PathBuf,
     count: u64,
@@ -32,12 +33,24 @@ impl Target {
         Ok(Self {
             name,
             address: server.address.clone(),
-            process: server.id()?,
+            processes: vec![server.id()?],
             path,
             tokens: tokens.file.clone(),
             count: tokens.count,
             next: 0,
         })
+    }
+
+    /// The same, behind a gateway: `processes` are all that take part in an answer.
+    pub(crate) fn behind(
+        name: &'static str,
+        gateway: SocketAddr,
+        processes: Vec<u32>,
+        path: &'static str,
+        tokens: &Tokens,
+    ) -> Self {
+        let (tokens, count) = (tokens.file.clone(), tokens.count);
+        Self { name, address: gateway.to_string(), processes, path, tokens, count, next: 0 }
     }
 
     /// Drives it for one slice.
@@ -46,9 +59,11 @@ impl Target {
         let answers = load::exchanges(stage.path(), &self.address, self.path, &self.tokens, self.next, force).await?;
         let after = self.used(stage)?;
         self.next = (self.next + answers.requests) % self.count;
-        let each = |place: usize| count(after[place] - before[place]) / count(answers.requests.max(1));
-        let ours = (0..3).map(|place| after[place] - before[place]).sum::<u64>();
-        let elsewhere = count((after[3] - before[3]).saturating_sub(ours));
+        // What belonged to a process that has ended meanwhile, as the database's do with their connections, is gone.
+        let used = |place: usize| after[place].saturating_sub(before[place]);
+        let each = |place: usize| count(used(place)) / count(answers.requests.max(1));
+        let ours = (0..3).map(used).sum::<u64>();
+        let elsewhere = count(used(3).saturating_sub(ours));
         #[expect(clippy::cast_precision_loss, reason = "a handful of cores")]
         let capacity = answers.seconds * 1e6 * usage::cores() as f64;
         Ok(Slice { answers, cpu: each(0), database_cpu: each(1), elsewhere: elsewhere / capacity })
@@ -69,7 +84,8 @@ impl Target {
 
     /// Microseconds used by the server, the database, load generators that have ended, and the whole machine.
     fn used(&self, stage: &Stage) -> Result<[u64; 4]> {
-        Ok([usage::of_process(self.process)?, stage.database_cpu()?, usage::of_ended_children()?, usage::of_machine()?])
+        let ours = self.processes.iter().map(|&id| usage::of_family(id)).sum::<Result<u64>>()?;
+        Ok([ours, stage.database_cpu()?, usage::of_ended_children()?, usage::of_machine()?])
     }
 }
 

@@ -50,6 +50,7 @@ pub(crate) struct Stage {
 }
 
 /// The tokens of some stored sessions, in a file for wrk.
+#[derive(Debug, Clone)]
 pub(crate) struct Tokens {
     pub(crate) file: PathBuf,
     pub(crate) count: u64,
@@ -83,6 +84,17 @@ impl Stage {
 
     /// Stores `count` sessions and remembers the token of every `step`th.
     pub(crate) async fn store_sessions(&self, name: &str, count: u64, step: u64) -> Result<Tokens> {
+        self.store_sessions_seen_in(Duration::ZERO, name, count, step).await
+    }
+
+    /// The same, as if they were used so far in the future: until then no use of theirs is written down.
+    pub(crate) async fn store_sessions_seen_in(
+        &self,
+        seen_in: Duration,
+        name: &str,
+        count: u64,
+        step: u64,
+    ) -> Result<Tokens> {
         const COLUMNS: &str = "session_id, token_digest, subject, created_at, auth_time, last_seen_at, expires_at, \
                                subject_epoch, global_epoch, start_method, amr, claims";
         let types = [
@@ -99,6 +111,8 @@ impl Stage {
             Type::TEXT_ARRAY,
             Type::JSONB,
         ];
+        // Indexes of many rows are made in a fraction of the time once all rows are there.
+        let later = if count >= 1_000_000 { self.drop_indexes().await? } else { Vec::new() };
         let (vault, clock) = (vault()?, SystemClock::new());
         let file = self.path().join(name);
         let mut written = std::io::BufWriter::new(fs::File::create(&file)?);
@@ -119,7 +133,7 @@ impl Stage {
                     &subject,
                     &now,
                     &now,
-                    &now,
+                    &(now + seen_in),
                     &expires_at,
                     &0_i64,
                     &0_i64,
@@ -130,9 +144,44 @@ impl Stage {
                 .await?;
         }
         rows.as_mut().finish().await?;
+        written.flush()?;
+        for statement in later {
+            self.client.batch_execute(&statement).await?;
+        }
         self.client.batch_execute("VACUUM (ANALYZE) session").await?;
         self.client.batch_execute("CHECKPOINT").await?;
         Ok(Tokens { file, count: count.div_ceil(step) })
+    }
+
+    /// Drops the indexes of the sessions, and what depends on them; returns the statements that make them again.
+    async fn drop_indexes(&self) -> Result<Vec<String>> {
+        const CONSTRAINTS: &str = "SELECT conrelid::regclass::text AS owner, quote_ident(conname) AS name, \
+                                   pg_get_constraintdef(oid) AS definition FROM pg_constraint \
+                                   WHERE confrelid = 'session'::regclass \
+                                   OR conrelid = 'session'::regclass AND contype IN ('p', 'u') ORDER BY contype";
+        const INDEXES: &str = "SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition \
+                               FROM pg_index WHERE indrelid = 'session'::regclass";
+        self.client.batch_execute("SET maintenance_work_mem = '1GB'").await?;
+        let mut again = Vec::new();
+        // Foreign keys go before the keys that they refer to, and come after them.
+        for row in self.client.query(CONSTRAINTS, &[]).await? {
+            let (owner, name): (String, String) = (row.get("owner"), row.get("name"));
+            let definition: String = row.get("definition");
+            self.client.batch_execute(&format!("ALTER TABLE {owner} DROP CONSTRAINT {name}")).await?;
+            again.insert(0, format!("ALTER TABLE {owner} ADD CONSTRAINT {name} {definition}"));
+        }
+        for row in self.client.query(INDEXES, &[]).await? {
+            let (name, definition): (String, String) = (row.get("name"), row.get("definition"));
+            self.client.batch_execute(&format!("DROP INDEX {name}")).await?;
+            again.push(definition);
+        }
+        Ok(again)
+    }
+
+    /// Bytes that the sessions take, their indexes included.
+    pub(crate) async fn size_of_sessions(&self) -> Result<u64> {
+        let row = self.client.query_one("SELECT pg_total_relation_size('session')", &[]).await?;
+        Ok(u64::try_from(row.get::<_, i64>(0))?)
     }
 
     /// Starts the service with more settings, and waits until it is ready.

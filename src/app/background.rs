@@ -47,6 +47,12 @@ impl Background {
             let follower = Arc::clone(&follower);
             async move { follower.poll().await }
         });
+        let revocations = Arc::clone(&services.revocations);
+        // Woken by each poll. Beside the polls, so that looking something up never delays one.
+        starting.every_or_woken("revocations_feed", follow_interval, revocations.work(), move || {
+            let revocations = Arc::clone(&revocations);
+            async move { revocations.settle().await }
+        });
         let follower = Arc::clone(&services.follower);
         starting.every("revocation_log_sweep", LOG_SWEEP_INTERVAL, move || {
             let follower = Arc::clone(&follower);

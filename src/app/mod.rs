@@ -116,7 +116,8 @@ impl Application {
         let state = state(config, &services, pages, &drain);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let gateway_workers = if config.gateway.workers == 0 { cores } else { config.gateway.workers };
-        let database = config.database.pool_size + config.database.operations_pool_size;
+        // Each of the gateway's workers has one of its own.
+        let database = config.database.pool_size + config.database.operations_pool_size + gateway_workers;
         let max_connections = connections_per_listener(config.http.max_connections, 3, database);
         let limits = |workers| limits(&config.http, config.shutdown.timeout, workers, max_connections);
 
@@ -208,6 +209,9 @@ impl Application {
         let [public, gateway] = handles;
         tokio::join!(stop_gracefully(public, self.shutdown.timeout), stop_gracefully(gateway, self.shutdown.timeout));
         background.stop().await;
+        if let Err(error) = self.services.registry.leave().await {
+            tracing::debug!(error = %ErrorChain(&error), "the other replicas were not told of the stop");
+        }
         if let Err(error) = self.services.activity.flush().await {
             tracing::warn!(error = %ErrorChain(&error), "last-seen times were not written before the stop");
         }
@@ -261,6 +265,7 @@ fn state(config: &Config, services: &Services, pages: Arc<Pages>, drain: &Drain)
         database: services.database.clone(),
         sessions: Arc::clone(&services.sessions),
         exchange: Arc::clone(&services.exchange),
+        revocations: Arc::clone(&services.revocations),
         keys: Arc::clone(&services.keys),
         clients: Arc::clone(&services.clients),
         pages,

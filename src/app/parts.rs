@@ -4,27 +4,40 @@ use std::sync::Arc;
 
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{Config, Pooler},
     crypto::{
         master_key::Vault,
         passwords::{HashError, PasswordCost, PasswordHasher},
         webhook_key::WebhookKey,
     },
     outbound::webhook::{Receiver, SetupError},
+    random::RandomFailed,
     service::{
         accounts::{AccountParts, Accounts},
+        barrier::Barrier,
         canary::Canary,
         events::Events,
+        exchange::IssuerRules,
         freshness::Freshness,
-        keys::KeyRules,
+        keys::{KeyRules, Keys},
         password_pool::{PasswordPool, PasswordPoolOptions},
+        registry::Registry,
         revocation_follower::RevocationFollower,
+        revocations::{FeedRules, Revocations},
         sessions::SessionRules,
         webhook::{Webhook, WebhookRules},
     },
     storage::{
-        accounts::AccountStore, canary::CanaryStore, hook_deliveries::HookDeliveryStore,
-        login_throttle::LoginThrottleStore, revocation_feed::RevocationFeed, run::Database, url::DatabaseUrl,
+        accounts::AccountStore,
+        canary::CanaryStore,
+        ended_sessions::EndedSessionStore,
+        hook_deliveries::HookDeliveryStore,
+        login_throttle::LoginThrottleStore,
+        pool::Between,
+        replicas::{ReplicaId, ReplicaStore},
+        revocation_feed::RevocationFeed,
+        run::Database,
+        url::DatabaseUrl,
     },
     telemetry::metrics::Metrics,
 };
@@ -44,18 +57,76 @@ pub(super) fn session_rules(config: &Config) -> SessionRules {
     }
 }
 
+/// This replica among the others, and what waits for them.
+pub(super) fn registry(
+    rules: &SessionRules,
+    database: &Database,
+    freshness: &Arc<Freshness>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Registry>, Barrier), RandomFailed> {
+    let store = ReplicaStore::new(database.clone());
+    let (id, bound) = (ReplicaId::generate()?, rules.revocation_bound);
+    let registry = Registry::new(id, bound, store.clone(), Arc::clone(freshness), Arc::clone(clock));
+    let registry = Arc::new(registry);
+    let barrier = Barrier::new(Arc::clone(&registry), store, Arc::clone(clock));
+    Ok((registry, barrier))
+}
+
 /// What reads the revocation log. A reading that takes longer than the lease would renew nothing.
 pub(super) fn follower(
     config: &Config,
     url: &DatabaseUrl,
+    registry: &Arc<Registry>,
     freshness: &Arc<Freshness>,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> RevocationFollower {
     let patience = config.database.query_timeout.min(config.exchange.max_staleness);
     let connect_timeout = config.database.connect_timeout.min(patience);
-    let feed = RevocationFeed::new(url.clone(), connect_timeout, patience, Arc::clone(clock), metrics.clone());
-    RevocationFollower::new(feed, Arc::clone(freshness), Arc::clone(clock), metrics.clone())
+    let feed = RevocationFeed::new(
+        registry.id(),
+        url.clone(),
+        between(config),
+        connect_timeout,
+        patience,
+        Arc::clone(clock),
+        metrics.clone(),
+    );
+    RevocationFollower::new(feed, Arc::clone(registry), Arc::clone(freshness), Arc::clone(clock), metrics.clone())
+}
+
+/// Who issues tokens, with what.
+pub(super) fn issuer(config: &Config) -> IssuerRules {
+    IssuerRules {
+        issuer: config.token.issuer.as_str().to_owned(),
+        algorithm: config.token.algorithm,
+        backdate: config.token.backdate,
+    }
+}
+
+/// The feed of revocations. A token of a session that has ended may have been handed out until every replica knew.
+pub(super) fn revocations(
+    config: &Config,
+    database: &Database,
+    keys: &Keys,
+    issuer: &IssuerRules,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Revocations, RandomFailed> {
+    let last_token = config.exchange.max_staleness.max(config.exchange.timeout);
+    let rules = FeedRules {
+        issuer: issuer.issuer.clone(),
+        algorithm: issuer.algorithm,
+        window: last_token + keys.rules().longest_token + config.revocations.leeway,
+        lease: config.exchange.max_staleness,
+        leeway: config.revocations.leeway,
+        absolute_timeout: config.session.absolute_timeout,
+        max_entries: config.revocations.max_entries,
+        max_listeners: config.revocations.max_listeners,
+        heartbeat: config.revocations.heartbeat,
+    };
+    let store = EndedSessionStore::new(database.clone());
+    Revocations::new(store, Arc::clone(keys.ring()), rules, Arc::clone(clock), metrics.clone())
 }
 
 /// The canary, where it is wanted.
@@ -69,6 +140,14 @@ pub(super) fn canary(
     let interval = config.exchange.canary_interval?;
     let (store, bound) = (CanaryStore::new(database.clone()), config.exchange.max_staleness);
     Some(Canary::new(store, Arc::clone(freshness), interval, bound, Arc::clone(clock), metrics.clone()))
+}
+
+/// What stands between this process and the database's server.
+pub(super) fn between(config: &Config) -> Between {
+    match config.database.pooler {
+        Pooler::None => Between::Nothing,
+        Pooler::Transaction => Between::TransactionPooler,
+    }
 }
 
 /// The webhook, where one is configured.

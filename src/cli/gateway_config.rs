@@ -7,13 +7,13 @@ use clap::Subcommand;
 use super::{CommandError, healthcheck::reachable, output::print_line};
 use crate::{
     config::Config,
-    dev::gateway_config::{self, Endpoint, NginxSite},
+    dev::gateway_config::{self, CACHE_DIRECTORY, Endpoint, NginxSite},
 };
 
 /// The gateways.
 #[derive(Debug, Subcommand)]
 pub(super) enum GatewayConfigCommand {
-    /// nginx 1.22 or newer, with `auth_request`.
+    /// nginx 1.22 or newer, with `auth_request`; it keeps answers where `exchange.gateway_cache` is 2s or more.
     Nginx {
         /// Where nginx listens.
         #[arg(long, default_value = "127.0.0.1:8000")]
@@ -56,6 +56,8 @@ pub(super) fn run(file: Option<&Path>, command: &GatewayConfigCommand) -> Result
         audience: &audience,
         standard_streams: *standard_streams,
     });
+    let kept = gateway_config::with_cache(&text, config.exchange.gateway_cache, CACHE_DIRECTORY);
+    let text = kept.unwrap_or(text);
     print_line(text.trim_end());
     Ok(())
 }

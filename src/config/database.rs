@@ -11,7 +11,7 @@ use super::{
         SettingDoc,
         Shape::{Number, Switch, Text},
     },
-    value::{Parsed, Refusal, duration, number, switch, text},
+    value::{Parsed, Refusal, choice, duration, number, switch, text},
 };
 
 const URL_RULE: &str = "a URL postgres://user:password@host:port/database, with sslmode and the like as its query";
@@ -23,7 +23,14 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         .secret(),
     SettingDoc::new("database.migrate", Switch, "true or false", "Whether the service applies migrations at start.")
         .default("true"),
-    SettingDoc::new("database.pool_size", Number, "1 to 1000", "Most open connections to the database.").default("16"),
+    SettingDoc::new(
+        "database.pooler",
+        Text,
+        "none or transaction",
+        "Whether a pooler in transaction mode, such as PgBouncer, stands between.",
+    )
+    .default("none"),
+    SettingDoc::new("database.pool_size", Number, "1 to 1000", "Most open connections to look presented tokens up; beyond it each worker of the gateway listener has one for exchanges.").default("16"),
     SettingDoc::new(
         "database.operations_pool_size",
         Number,
@@ -38,6 +45,15 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
     SettingDoc::new("database.query_timeout", Text, "10ms to 60s", "How long one statement may take.").default("1s"),
 ];
 
+/// A pooler between the service and Postgres.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooler {
+    /// None, or one that keeps a server's connection for as long as its client's lasts.
+    None,
+    /// One that gives a server's connection for one transaction at a time.
+    Transaction,
+}
+
 /// How Postgres is reached.
 #[derive(Debug)]
 pub struct DatabaseConfig {
@@ -47,6 +63,8 @@ pub struct DatabaseConfig {
     pub migration_url: Option<Secret<String>>,
     /// Whether the service applies migrations at start.
     pub migrate: bool,
+    /// What stands between.
+    pub pooler: Pooler,
     /// Most open connections for looking sessions up.
     pub pool_size: usize,
     /// Most open connections for everything else.
@@ -64,6 +82,12 @@ pub(super) fn read(reader: &mut Reader) -> Option<DatabaseConfig> {
     let url = reader.read("database.url", url);
     let migration_url = reader.read_optional("database.migration_url", self::url);
     let migrate = reader.read("database.migrate", switch);
+    let poolers = [("none", Pooler::None), ("transaction", Pooler::Transaction)];
+    let pooler = reader.read("database.pooler", choice(&poolers));
+    if pooler == Some(Pooler::Transaction) && migrate == Some(true) && matches!(migration_url, Some(None)) {
+        let rule = "behind database.pooler, migrations need the server itself: set it, or database.migrate = false";
+        reader.combination("database.migration_url", rule);
+    }
     let pool_size = reader.read("database.pool_size", number(1..=1_000));
     let operations_pool_size = reader.read("database.operations_pool_size", number(1..=1_000));
     let connect_timeout = reader.read("database.connect_timeout", duration(Duration::from_millis(10)..=longest));
@@ -73,6 +97,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<DatabaseConfig> {
         url: url?,
         migration_url: migration_url?,
         migrate: migrate?,
+        pooler: pooler?,
         pool_size: pool_size?,
         operations_pool_size: operations_pool_size?,
         connect_timeout: connect_timeout?,

@@ -7,7 +7,9 @@ use super::{
     setting::{SettingDoc, Shape::Text},
     value::{Refusal, duration, size, text, whole_seconds},
 };
-use crate::domain::audience::AudienceName;
+use crate::domain::audience::{AudienceName, AudiencePolicy, Consistency};
+
+const GATEWAY_CACHE: &str = "exchange.gateway_cache";
 
 /// How often the revocation log is read where nothing else is said.
 const SLOWEST_POLL: Duration = Duration::from_millis(500);
@@ -30,8 +32,8 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
     SettingDoc::new(
         "exchange.gateway_cache",
         Text,
-        "0s to 10s, in whole seconds",
-        "How long a gateway may reuse an answer; 0s forbids it. Not in effect yet: never.",
+        "0s to 10s, in whole seconds, at most half of every token's life and a quarter of session.activity_granularity",
+        "How long a gateway may reuse an answer, which is added to the time until a revocation takes effect; 0s forbids it.",
     )
     .default("0s"),
     SettingDoc::new(
@@ -88,7 +90,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<ExchangeConfig> {
         reader.combination("exchange.default_audience", format!("there is no [[audience]] named {name}"));
     }
     let max_staleness = reader.read("exchange.max_staleness", duration(Duration::from_millis(100)..=longest));
-    let gateway_cache = reader.read("exchange.gateway_cache", whole_seconds(Duration::ZERO..=Duration::from_secs(10)));
+    let gateway_cache = reader.read(GATEWAY_CACHE, whole_seconds(Duration::ZERO..=Duration::from_secs(10)));
     let cache_size = reader.read("exchange.cache_size", size(1 << 20..=1 << 40));
     let intervals = Duration::from_millis(10)..=Duration::from_secs(10);
     let poll_interval = reader.read_optional("exchange.poll_interval", duration(intervals));
@@ -115,4 +117,27 @@ pub(super) fn read(reader: &mut Reader) -> Option<ExchangeConfig> {
         canary_interval: canary_interval?,
         timeout: timeout?,
     })
+}
+
+/// Refuses a time for gateways that is too long for a token's life. `lifetime` is that of `[token]`.
+///
+/// A token that a gateway hands out again has half of its life left, as one that the exchange hands out.
+pub(super) fn fits_tokens(
+    reader: &mut Reader,
+    gateway_cache: Option<Duration>,
+    lifetime: Option<Duration>,
+    audiences: Option<&[AudiencePolicy]>,
+) {
+    let (Some(gateway_cache), Some(audiences)) = (gateway_cache, audiences) else { return };
+    let too_short = |lifetime: Duration| lifetime / 2 < gateway_cache;
+    let bounded = audiences.iter().filter(|audience| audience.consistency == Consistency::Bounded);
+    for audience in bounded.filter(|audience| too_short(audience.lifetime)) {
+        let life = humantime::format_duration(audience.lifetime);
+        let rule =
+            format!("it is longer than half of the life of tokens for {}, which is {life}; shorten it", audience.name);
+        reader.combination(GATEWAY_CACHE, rule);
+    }
+    if audiences.is_empty() && lifetime.is_some_and(too_short) {
+        reader.combination(GATEWAY_CACHE, "it is longer than half of token.ttl; shorten it");
+    }
 }

@@ -22,6 +22,7 @@ mod pages;
 mod password;
 mod public;
 mod reader;
+mod revocations;
 mod secret;
 mod secrets;
 mod session;
@@ -36,7 +37,7 @@ use std::{ffi::OsString, net::SocketAddr, path::Path};
 
 pub use self::{
     admin::AdminConfig,
-    database::DatabaseConfig,
+    database::{DatabaseConfig, Pooler},
     exchange::ExchangeConfig,
     fault::{ConfigError, Fault, Problem, Source},
     gateway::GatewayConfig,
@@ -50,6 +51,7 @@ pub use self::{
     password::PasswordConfig,
     public::PublicConfig,
     reader::ShownSetting,
+    revocations::RevocationsConfig,
     secret::Secret,
     secrets::{MASTER_KEY_LENGTH, MasterKey, SecretsConfig},
     session::{SameSite, SessionConfig},
@@ -89,6 +91,8 @@ pub struct Config {
     pub token: TokenConfig,
     /// The core act's limits.
     pub exchange: ExchangeConfig,
+    /// The feed of revocations that services follow.
+    pub revocations: RevocationsConfig,
     /// The rhythm of signing keys.
     pub keys: KeysConfig,
     /// The webhook that security events are sent to.
@@ -171,16 +175,22 @@ fn sections(reader: &mut Reader) -> Option<Config> {
     let shutdown = shutdown::read(reader);
     let database = database::read(reader);
     let secrets = secrets::read(reader);
-    let session = session::read(reader);
+    let mut session = session::read(reader);
     let pages = pages::read(reader);
     let password = password::read(reader);
     let login = login::read(reader);
     let token = token::read(reader, public.as_ref().map(|public| &public.origin));
     let exchange = exchange::read(reader);
+    let revocations = revocations::read(reader);
+    let gateway_cache = exchange.as_ref().map(|exchange| exchange.gateway_cache);
+    if let (Some(session), Some(gateway_cache)) = (&mut session, gateway_cache) {
+        session::allow_for(reader, session, gateway_cache);
+    }
     let keys = keys::read(reader);
     let hooks = hooks::read(reader);
     let log = log::read(reader);
     let audiences = audiences::read(reader, token.ttl, token.algorithm);
+    exchange::fits_tokens(reader, gateway_cache, token.ttl, audiences.as_deref());
     Some(Config {
         public: public?,
         gateway: gateway?,
@@ -195,6 +205,7 @@ fn sections(reader: &mut Reader) -> Option<Config> {
         login: login?,
         token: token.complete()?,
         exchange: exchange?,
+        revocations: revocations?,
         keys: keys?,
         hooks: hooks?,
         log: log?,

@@ -87,6 +87,11 @@ impl Reader {
         }
     }
 
+    /// Whether a setting that has been read is set nowhere and has no default.
+    pub(super) fn is_unset(&self, key: &str) -> bool {
+        self.shown.iter().any(|shown| shown.key == key && shown.value.is_none())
+    }
+
     /// Shows what an unset setting comes to.
     pub(super) fn comes_to(&mut self, key: &str, value: &str) {
         for shown in self.shown.iter_mut().filter(|shown| shown.key == key && shown.value.is_none()) {

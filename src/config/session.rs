@@ -59,7 +59,7 @@ pub(super) const SETTINGS: &[SettingDoc] = &[
         "10ms to 60s, at most session.idle_timeout",
         "How exactly activity is recorded; an idle session ends at most this late.",
     )
-    .unset("a 20th of session.idle_timeout, at most 60s"),
+    .unset("a 20th of session.idle_timeout, at most 60s, and at least four times exchange.gateway_cache"),
     SettingDoc::new(
         "session.renewal_grace",
         Text,
@@ -173,8 +173,6 @@ pub(super) fn read(reader: &mut Reader) -> Option<SessionConfig> {
         reader.combination("session.activity_granularity", "it is longer than session.idle_timeout; shorten it");
     }
     let activity_granularity = granularity?.unwrap_or_else(|| COARSEST.min(idle_timeout.unwrap_or(COARSEST) / 20));
-    let shown = humantime::format_duration(activity_granularity).to_string();
-    reader.comes_to("session.activity_granularity", &format!("{shown:?}"));
     let renewal_grace = reader.read("session.renewal_grace", duration(Duration::ZERO..=Duration::from_mins(5)));
     let on_token_reuse =
         reader.read("session.on_token_reuse", choice(&[("end", Consequence::End), ("record", Consequence::Record)]));
@@ -208,6 +206,25 @@ pub(super) fn read(reader: &mut Reader) -> Option<SessionConfig> {
         unusual_activity: unusual_activity?,
         address_precision: address_precision?,
     })
+}
+
+/// Makes room for uses that gateways hide for up to `gateway_cache`.
+///
+/// Uses are recorded at most three quarters of a granularity late; the last quarter is what a gateway may add without ending a
+/// session in use too early.
+pub(super) fn allow_for(reader: &mut Reader, session: &mut SessionConfig, gateway_cache: Duration) {
+    const KEY: &str = "session.activity_granularity";
+    let finest = 4 * gateway_cache;
+    if session.activity_granularity < finest {
+        if reader.is_unset(KEY) {
+            session.activity_granularity = finest;
+        } else {
+            let rule = "it is longer than a quarter of session.activity_granularity, so sessions in use could go idle; shorten it";
+            reader.combination("exchange.gateway_cache", rule);
+        }
+    }
+    let shown = humantime::format_duration(session.activity_granularity).to_string();
+    reader.comes_to(KEY, &format!("{shown:?}"));
 }
 
 fn unusual_activity(reader: &mut Reader) -> Option<UnusualActivityRules> {

@@ -3,8 +3,8 @@
 use std::{fmt, sync::LazyLock};
 
 use super::{
-    admin, audiences, database, exchange, gateway, hooks, http, keys, log, login, pages, password, public, secrets,
-    session, shutdown, token,
+    admin, audiences, database, exchange, gateway, hooks, http, keys, log, login, pages, password, public, revocations,
+    secrets, session, shutdown, token,
 };
 
 /// One row of the table: everything that the program and its documentation know about a setting.
@@ -117,6 +117,7 @@ pub fn settings() -> &'static [SettingDoc] {
             login::SETTINGS,
             token::SETTINGS,
             exchange::SETTINGS,
+            revocations::SETTINGS,
             keys::SETTINGS,
             hooks::SETTINGS,
             log::SETTINGS,

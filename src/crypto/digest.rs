@@ -24,8 +24,17 @@ impl Vault {
     /// Every digest under which a session token may have been stored: the current one first, then the previous ones.
     #[must_use]
     pub fn session_token_digests(&self, token: &SessionToken) -> Vec<SessionTokenDigest> {
-        let previous = self.previous.iter().map(|keys| digest(&keys.session_tokens, token.expose_bytes()));
-        std::iter::once(self.session_token_digest(token)).chain(previous.map(SessionTokenDigest::new)).collect()
+        std::iter::once(self.session_token_digest(token)).chain(self.previous_digests(token)).collect()
+    }
+
+    /// The digests under which a session token may still be stored since before the last change of master keys.
+    #[must_use]
+    pub fn previous_session_token_digests(&self, token: &SessionToken) -> Vec<SessionTokenDigest> {
+        self.previous_digests(token).collect()
+    }
+
+    fn previous_digests(&self, token: &SessionToken) -> impl Iterator<Item = SessionTokenDigest> {
+        self.previous.iter().map(|keys| SessionTokenDigest::new(digest(&keys.session_tokens, token.expose_bytes())))
     }
 
     /// The digest under which a client secret is stored.

@@ -57,6 +57,9 @@ pub enum CryptoError {
     /// The claims have no JSON form.
     #[error("the claims could not be written as JSON")]
     Claims(#[source] serde_json::Error),
+    /// What a token was to begin with names another key.
+    #[error("the beginning of the token belongs to another key")]
+    FrameOfAnotherKey,
     /// The signature could not be made.
     #[error("the token could not be signed")]
     Signing(#[source] josekit::JoseError),

@@ -1,13 +1,14 @@
 //! A signing key in memory: parsed once, shared by all threads, and the only maker of access tokens.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
     rsa::KeySize,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair},
 };
-use josekit::jws::{self, JwsHeader};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use josekit::jws::{self, JwsHeader, JwsSigner as _};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -17,24 +18,12 @@ use crate::domain::{
     signing_key::KeyId,
 };
 
-use super::{error::CryptoError, jwk::PublicKey, signer::Signer};
-
-/// A signed access token in its compact form (RFC 7515 §7.1): a bearer credential, so it is never printed.
-pub struct AccessToken(String);
-
-impl AccessToken {
-    /// The token's text. Only for handing it to its owner.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for AccessToken {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("AccessToken(…)")
-    }
-}
+use super::{
+    error::CryptoError,
+    jwk::PublicKey,
+    signer::Signer,
+    token_frame::{AccessToken, TokenFrame},
+};
 
 /// A private key that is ready to sign, with its public half.
 #[derive(Debug)]
@@ -42,8 +31,8 @@ pub struct SigningKey {
     signer: Signer,
     public: PublicKey,
     /// The finished header for each token type.
-    jwt_header: JwsHeader,
-    access_token_header: JwsHeader,
+    jwt: Arc<TokenFrame>,
+    access_token: Arc<TokenFrame>,
 }
 
 /// A new key, and the private bytes to seal.
@@ -77,15 +66,9 @@ impl SigningKey {
     /// [`CryptoError::PrivateKeyRejected`] when the bytes are not a key of `algorithm`.
     pub fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, CryptoError> {
         let (signer, public) = Signer::from_pkcs8(algorithm, pkcs8)?;
-        let header = |token_type: TokenType| {
-            let mut header = JwsHeader::new();
-            header.set_algorithm(algorithm.as_str());
-            header.set_key_id(signer.kid().as_str());
-            header.set_token_type(token_type.as_str());
-            header
-        };
-        let (jwt_header, access_token_header) = (header(TokenType::Jwt), header(TokenType::AccessToken));
-        Ok(Self { signer, public, jwt_header, access_token_header })
+        let [jwt, access_token] = [TokenType::Jwt, TokenType::AccessToken]
+            .map(|token_type| Arc::new(frame(algorithm, signer.kid(), token_type, "")));
+        Ok(Self { signer, public, jwt, access_token })
     }
 
     /// The key's id.
@@ -116,19 +99,72 @@ impl SigningKey {
             return Err(CryptoError::ReservedClaim(name.clone()));
         }
         // Straight from the struct: josekit's own payload type writes times as fractions, which some validators refuse.
-        let payload = serde_json::to_vec(claims).map_err(CryptoError::Claims)?;
-        let header = match token_type {
-            TokenType::Jwt => &self.jwt_header,
-            TokenType::AccessToken => &self.access_token_header,
+        let payload = serde_json::to_string(claims).map_err(CryptoError::Claims)?;
+        let frame = match token_type {
+            TokenType::Jwt => &self.jwt,
+            TokenType::AccessToken => &self.access_token,
         };
-        jws::serialize_compact(&payload, header, &self.signer).map(AccessToken).map_err(CryptoError::Signing)
+        self.sign_rest(frame, &payload)
+    }
+
+    /// Encodes what all tokens of one type have in common whose payload begins with `opening`.
+    #[must_use]
+    pub fn frame(&self, token_type: TokenType, opening: &str) -> TokenFrame {
+        frame(self.algorithm(), self.kid(), token_type, opening)
+    }
+
+    /// Signs a token of which `rest` follows what [`TokenFrame::carried`] gives, and begins with that.
+    ///
+    /// # Errors
+    /// [`CryptoError::FrameOfAnotherKey`] or [`CryptoError::Signing`].
+    pub fn sign_rest(&self, frame: &Arc<TokenFrame>, rest: &str) -> Result<AccessToken, CryptoError> {
+        if frame.kid() != self.kid() {
+            return Err(CryptoError::FrameOfAnotherKey);
+        }
+        let head = frame.head();
+        let encoded = |bytes: usize| (bytes * 4).div_ceil(3);
+        let length = head.len() + encoded(rest.len()) + 1 + encoded(self.signer.signature_len());
+        let mut token = String::with_capacity(length);
+        token.push_str(head);
+        URL_SAFE_NO_PAD.encode_string(rest, &mut token);
+        let signature = self.signer.sign(token.as_bytes()).map_err(CryptoError::Signing)?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(AccessToken::new(Arc::clone(frame), token[head.len()..].into()))
+    }
+
+    /// What josekit signs with.
+    #[cfg(test)]
+    pub(super) fn jose_signer(&self) -> &dyn josekit::jws::JwsSigner {
+        &self.signer
+    }
+
+    /// Signs a statement of ours that is no access token: any claims, under a `typ` of its own that says what it is (RFC 8725 §3.11).
+    /// Returns it in compact form.
+    ///
+    /// # Errors
+    /// [`CryptoError::Signing`].
+    pub fn sign_statement(&self, payload: &[u8], typ: &'static str) -> Result<String, CryptoError> {
+        let mut header = JwsHeader::new();
+        header.set_key_id(self.kid().as_str());
+        header.set_token_type(typ);
+        jws::serialize_compact(payload, &header, &self.signer).map_err(CryptoError::Signing)
     }
 
     /// Signs whatever a test wants to say.
     #[cfg(test)]
     pub(super) fn sign_raw(&self, message: &[u8]) -> Vec<u8> {
-        jws::JwsSigner::sign(&self.signer, message).unwrap()
+        self.signer.sign(message).unwrap()
     }
+}
+
+/// The frame of a key's tokens; josekit writes the header.
+fn frame(algorithm: Algorithm, kid: &KeyId, token_type: TokenType, opening: &str) -> TokenFrame {
+    let mut header = JwsHeader::new();
+    header.set_algorithm(algorithm.as_str());
+    header.set_key_id(kid.as_str());
+    header.set_token_type(token_type.as_str());
+    TokenFrame::new(kid.clone(), header.to_string().as_bytes(), opening)
 }
 
 fn generate_pkcs8(algorithm: Algorithm) -> Result<Zeroizing<Vec<u8>>, aws_lc_rs::error::Unspecified> {

@@ -4,9 +4,13 @@ use std::{
     fmt::{self, Write as _},
     net::{IpAddr, SocketAddr},
     str::FromStr,
+    time::Duration,
 };
 
 const NGINX: &str = include_str!("../../gateways/nginx.conf");
+/// What makes nginx keep the exchange's answers: a part for `http`, and one for the exchange's location.
+const CACHE_HTTP: &str = include_str!("../../gateways/nginx-cache-http.conf");
+const CACHE_EXCHANGE: &str = include_str!("../../gateways/nginx-cache-exchange.conf");
 /// The locations of the demo page, which `ephemint dev` alone has.
 const DEMO_PAGE: &str = include_str!("demo_page/nginx.conf");
 
@@ -21,6 +25,17 @@ mod line {
     pub(super) const ACCESS_LOG: &str = "access_log access.log requests;";
     /// The place for more locations.
     pub(super) const LOCATIONS: &str = "# Locations of your own go here.";
+    /// Before it stands what belongs into `http`.
+    pub(super) const SERVER: &str = "    server {\n        listen ";
+    /// The last line of the exchange's location.
+    pub(super) const METHOD: &str = "            proxy_set_header X-Forwarded-Method $request_method;\n";
+    /// The exchange's buffers, without and with a cache.
+    pub(super) const BUFFERS: [(&str, &str); 2] =
+        [("proxy_buffer_size 32k;", "proxy_buffer_size 64k;"), ("proxy_buffers 4 32k;", "proxy_buffers 4 64k;")];
+    /// The lines of the cache that depend on the installation.
+    pub(super) const DIRECTORY: &str = "proxy_cache_path /run/ephemint-exchange ";
+    pub(super) const MAX_AGE: &str = "\"private, max-age=2\" '';";
+    pub(super) const VALID: &str = "proxy_cache_valid 200 1s;";
 }
 
 /// Who listens where, as seen from nginx.
@@ -142,6 +157,38 @@ pub fn nginx_for(site: &NginxSite<'_>) -> String {
     config
 }
 
+/// Where nginx keeps answers where nothing else is said: on a tmpfs, and made by root alone.
+pub const CACHE_DIRECTORY: &str = "/run/ephemint-exchange";
+
+/// The same for an nginx that keeps the exchange's answers for `exchange.gateway_cache`, in a directory on a tmpfs.
+///
+/// Returns nothing for less than two seconds: nginx counts seconds that have begun, so it cannot keep anything for at most one.
+#[must_use]
+pub fn nginx_with_cache(addresses: &NginxAddresses<'_>, gateway_cache: Duration, directory: &str) -> Option<String> {
+    with_cache(&nginx(addresses), gateway_cache, directory)
+}
+
+/// A configuration of [`nginx_for`] that keeps the exchange's answers; nothing for less than two seconds.
+#[must_use]
+pub fn with_cache(config: &str, gateway_cache: Duration, directory: &str) -> Option<String> {
+    let seconds = gateway_cache.as_secs();
+    let valid = seconds.checked_sub(1).filter(|valid| *valid > 0)?;
+    let http = CACHE_HTTP
+        .replacen(line::DIRECTORY, &format!("proxy_cache_path {directory} "), 1)
+        .replacen(line::MAX_AGE, &format!("\"private, max-age={seconds}\" '';"), 1)
+        .replacen("\"2s\"", &format!("\"{seconds}s\""), 1);
+    let exchange = CACHE_EXCHANGE.replacen(line::VALID, &format!("proxy_cache_valid 200 {valid}s;"), 1);
+    let mut config = config.replacen(line::SERVER, &format!("{http}{}", line::SERVER), 1).replacen(
+        line::METHOD,
+        &format!("{}{exchange}", line::METHOD),
+        1,
+    );
+    for (without, with) in line::BUFFERS {
+        config = config.replacen(without, with, 1);
+    }
+    Some(config)
+}
+
 /// The same with the demo page of `ephemint dev`, which the microservice serves, at `/demo/` and in the place of `/`.
 #[must_use]
 pub fn nginx_with_demo_page(addresses: &NginxAddresses<'_>) -> String {
@@ -227,6 +274,31 @@ mod tests {
         assert_eq!((times(&config, "location /demo/ {"), times(&config, line::LOCATIONS)), (1, 0));
         let protected = config.split("location /api/ {").nth(1).unwrap().split('}').next().unwrap();
         assert!(!protected.contains("auth_request"), "the application's own location stays as it is");
+    }
+
+    #[test]
+    fn a_gateway_that_keeps_answers_has_both_parts_once_and_its_own_times() {
+        let addresses = addresses([8000, 8080, 8081, 8090], "demo");
+        let shipped = nginx_with_cache(&addresses, Duration::from_secs(2), CACHE_DIRECTORY).unwrap();
+        assert!(shipped.contains(CACHE_HTTP) && shipped.contains(CACHE_EXCHANGE));
+        let longer = nginx_with_cache(&addresses, Duration::from_secs(10), "exchange_cache").unwrap();
+        for (line, count) in [
+            ("\"private, max-age=10\" '';", 1),
+            ("proxy_cache_valid 200 9s;", 1),
+            ("proxy_buffer_size 64k;", 1),
+            ("proxy_buffers 4 64k;", 1),
+            ("proxy_buffer_size 32k;", 0),
+        ] {
+            assert_eq!(times(&longer, line), count, "{line}");
+        }
+        assert!(longer.contains("proxy_cache_path exchange_cache levels") && !longer.contains(CACHE_DIRECTORY));
+        assert!(longer.contains("exchange.gateway_cache = \"10s\""));
+        for too_short in [0, 1] {
+            assert_eq!(nginx_with_cache(&addresses, Duration::from_secs(too_short), CACHE_DIRECTORY), None);
+        }
+        for line in [line::SERVER, line::METHOD] {
+            assert_eq!(NGINX.matches(line).count(), 1, "{line}");
+        }
     }
 
     #[test]

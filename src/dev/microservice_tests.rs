@@ -140,7 +140,7 @@ fn claims() -> AccessTokenClaims {
 }
 
 fn token(key: &SigningKey, claims: &AccessTokenClaims) -> String {
-    key.sign(claims, TokenType::Jwt).unwrap().expose().to_owned()
+    key.sign(claims, TokenType::Jwt).unwrap().expose()
 }
 
 /// A token with another header; its signature does not fit any more.

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use time::OffsetDateTime;
 
 use super::{
     audience::{Algorithm, AudienceName, AudiencePolicy},
-    session::{Claims, Session, SessionId},
+    session::{Claims, SessionId},
     subject::Subject,
 };
 
@@ -32,14 +31,19 @@ pub const RESERVED_CLAIMS: [&str; 16] = [
 ];
 
 /// The claims of one access token (RFC 7519 §4.1, RFC 9068 §2.2). Times are whole seconds since the epoch, as integers.
+///
+/// What is the same for all tokens of an audience comes first, so that it is encoded once ([`super::claims_text`]).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AccessTokenClaims {
     /// The issuer.
     pub iss: String,
-    /// The subject.
-    pub sub: Subject,
     /// The one audience, as a string.
     pub aud: AudienceName,
+    /// Scopes, separated by spaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// The subject.
+    pub sub: Subject,
     /// Issued at, back-dated so that a validator with no leeway and a slow clock accepts it.
     pub iat: i64,
     /// Expires at; never later than the session's absolute end.
@@ -56,9 +60,6 @@ pub struct AccessTokenClaims {
     /// Which assurance level that reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,
-    /// Scopes, separated by spaces.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scope: Option<String>,
     /// The client that asked, where one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
@@ -67,43 +68,33 @@ pub struct AccessTokenClaims {
     pub custom: Claims,
 }
 
-impl AccessTokenClaims {
-    /// The claims of a token for `session` at `audience`, minted at `now`.
+/// When a token begins and ends, in whole seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Issued at, back-dated.
+    pub iat: i64,
+    /// Expires at.
+    pub exp: i64,
+}
+
+impl Times {
+    /// The times of a token that is minted at `now` for a session that ends at `session_end`, both in microseconds since 1970.
     ///
     /// Returns nothing when less than one whole second of the session is left: there is no token worth signing.
     #[must_use]
-    pub fn for_session(
-        session: &Session,
-        audience: &AudiencePolicy,
-        issuer: &str,
-        jti: String,
-        now: OffsetDateTime,
-        backdate: Duration,
-    ) -> Option<Self> {
-        let now_seconds = now.unix_timestamp();
-        let lifetime = i64::try_from(audience.lifetime.as_secs()).unwrap_or(i64::MAX);
-        let exp = now_seconds.saturating_add(lifetime).min(session.expires_at.unix_timestamp());
-        if exp <= now_seconds {
-            return None;
-        }
-        let backdated = now_seconds - i64::try_from(backdate.as_secs()).unwrap_or(0);
-        let custom = audience.claims.iter().filter_map(|name| session.claims.get_key_value(name));
-        Some(Self {
-            iss: issuer.to_owned(),
-            sub: session.subject.clone(),
-            aud: audience.name.clone(),
-            iat: backdated,
-            exp,
-            jti,
-            sid: session.id,
-            auth_time: session.auth_time.unix_timestamp(),
-            amr: session.amr.clone(),
-            acr: session.acr.clone(),
-            scope: (!audience.scopes.is_empty()).then(|| audience.scopes.join(" ")),
-            client_id: None,
-            custom: custom.map(|(name, value)| (name.clone(), value.clone())).collect(),
-        })
+    pub fn new(now: i64, session_end: i64, lifetime: Duration, backdate: Duration) -> Option<Self> {
+        let now = whole_seconds(now);
+        let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
+        let exp = now.saturating_add(lifetime).min(whole_seconds(session_end));
+        let iat = now - i64::try_from(backdate.as_secs()).unwrap_or(0);
+        (exp > now).then_some(Self { iat, exp })
     }
+}
+
+/// The whole seconds of an instant in microseconds since 1970.
+#[must_use]
+pub fn whole_seconds(microseconds: i64) -> i64 {
+    microseconds.div_euclid(1_000_000)
 }
 
 /// Longest access token in bytes: with the other headers of an answer it stays under the 4 KiB that gateways buffer.
@@ -131,24 +122,26 @@ pub fn longest_token(audience: &AudiencePolicy, issuer: &str) -> usize {
     const ACR: usize = 2 * 64;
     let scopes: usize = audience.scopes.iter().map(|scope| scope.len() + 1).sum();
     let payload = NAMES_AND_NUMBERS + SUBJECT + METHODS + ACR + scopes + issuer.len() + audience.name.as_str().len();
-    (HEADER * 4).div_ceil(3) + (payload * 4).div_ceil(3) + signature(audience.algorithm) + 2
+    encoded_length(payload, audience.algorithm)
 }
 
-impl AccessTokenClaims {
-    /// Leaves out custom claims, the longest first, until the token fits; returns the names of those left out.
-    pub fn shorten(&mut self, audience: &AudiencePolicy) -> Vec<String> {
-        let mut left_out = Vec::new();
-        // Without custom claims it fits: policies for which it might not are refused at the start.
-        while let Some(longest) = self.custom.iter().max_by_key(|(_, value)| value.to_string().len()) {
-            let longest = longest.0.clone();
-            let payload = serde_json::to_string(self).map_or(usize::MAX / 8, |payload| payload.len());
-            let length = (HEADER * 4).div_ceil(3) + (payload * 4).div_ceil(3) + signature(audience.algorithm) + 2;
-            if length <= MAX_TOKEN_LENGTH {
-                break;
-            }
-            self.custom.remove(&longest);
-            left_out.push(longest);
-        }
-        left_out
+/// The length of a token whose payload has so many bytes, a little rounded up.
+#[must_use]
+pub fn encoded_length(payload: usize, algorithm: Algorithm) -> usize {
+    (HEADER * 4).div_ceil(3) + (payload * 4).div_ceil(3) + signature(algorithm) + 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_ends_with_its_session_at_the_latest_and_is_not_worth_signing_in_the_last_second() {
+        let (minute, second) = (Duration::from_mins(1), 1_000_000);
+        let times = |end| Times::new(100 * second + 999_999, end, minute, Duration::from_secs(5));
+        assert_eq!(times(1_000 * second), Some(Times { iat: 95, exp: 160 }));
+        assert_eq!(times(130 * second + 999_999), Some(Times { iat: 95, exp: 130 }));
+        assert_eq!(times(101 * second), Some(Times { iat: 95, exp: 101 }));
+        assert_eq!(times(101 * second - 1), None);
     }
 }

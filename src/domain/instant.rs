@@ -11,7 +11,8 @@ pub fn rfc3339(instant: OffsetDateTime) -> String {
 /// An instant as microseconds since 1970, the precision of our clock and of Postgres.
 #[must_use]
 pub fn unix_microseconds(instant: OffsetDateTime) -> i64 {
-    i64::try_from(instant.unix_timestamp_nanos() / 1_000).unwrap_or(i64::MAX)
+    // Never near the limits: an instant has a year of at most six digits.
+    instant.unix_timestamp() * 1_000_000 + i64::from(instant.microsecond())
 }
 
 /// The instant that [`unix_microseconds`] was taken of; nothing outside of the years that an instant can have.

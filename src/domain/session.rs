@@ -1,4 +1,4 @@
-//! The session, and the one rule that says whether it is still alive.
+//! The session. The rule that says whether it is still alive: [`Standing::status`].
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr, time::Duration};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::subject::Subject;
+use super::{instant::unix_microseconds, standing::Standing, subject::Subject};
 use crate::random::{self, RandomFailed};
 
 /// Custom claims that a session carries for its access tokens, by name.
@@ -31,6 +31,14 @@ impl SessionId {
     pub fn generate(now: OffsetDateTime) -> Result<Self, RandomFailed> {
         let milliseconds = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
         Ok(Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &random::bytes()?).into_uuid()))
+    }
+
+    /// An id that is below every id of a session that started at `instant` or later, by the clock of whoever started it, and above
+    /// every one of a session that started a millisecond earlier.
+    #[must_use]
+    pub fn first_at(instant: OffsetDateTime) -> Self {
+        let milliseconds = u64::try_from(instant.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+        Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &[0; 10]).into_uuid())
     }
 
     /// The id as storage keeps it.
@@ -145,38 +153,20 @@ impl IdleRule {
     pub fn idle_since(self, now: OffsetDateTime) -> OffsetDateTime {
         now - self.timeout - self.granularity
     }
+
+    /// The same in microseconds since 1970.
+    #[must_use]
+    pub fn idle_since_microseconds(self, now: i64) -> i64 {
+        let longest = self.timeout.saturating_add(self.granularity).as_micros();
+        now.saturating_sub(i64::try_from(longest).unwrap_or(i64::MAX))
+    }
 }
 
 impl Session {
-    /// The one rule for whether this session is alive at `now`, used on every path.
-    ///
-    /// An end is exclusive: at `expires_at` itself the session is over (OWASP Session Management, "Session Expiration").
+    /// Whether this session is alive at `now`, by the rule of [`Standing::status`].
     #[must_use]
     pub fn status(&self, now: OffsetDateTime, idle: IdleRule) -> SessionStatus {
-        self.status_if_last_seen(self.last_seen_at, now, idle)
-    }
-
-    /// The same rule, where a later use than `last_seen_at` is known.
-    #[must_use]
-    pub fn status_if_last_seen(
-        &self,
-        last_seen_at: OffsetDateTime,
-        now: OffsetDateTime,
-        idle: IdleRule,
-    ) -> SessionStatus {
-        if self.revoked_at.is_some() || self.superseded {
-            SessionStatus::Revoked
-        } else if self.subject_disabled {
-            SessionStatus::SubjectDisabled
-        } else if now >= self.expires_at {
-            SessionStatus::Expired
-        } else if last_seen_at <= idle.idle_since(now) {
-            SessionStatus::Idle
-        } else if self.reauthenticate_since.is_some_and(|since| self.auth_time <= since) {
-            SessionStatus::ReauthenticationNeeded
-        } else {
-            SessionStatus::Active
-        }
+        Standing::of(self).status(unix_microseconds(self.last_seen_at), unix_microseconds(now), idle)
     }
 
     /// When the idle timeout runs out, counted from the last use that is known.

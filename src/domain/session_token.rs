@@ -78,7 +78,7 @@ pub struct SessionTokenDigest([u8; 32]);
 impl SessionTokenDigest {
     /// Wraps the output of the keyed hash.
     #[must_use]
-    pub fn new(digest: [u8; 32]) -> Self {
+    pub const fn new(digest: [u8; 32]) -> Self {
         Self(digest)
     }
 }

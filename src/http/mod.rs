@@ -4,6 +4,7 @@
 //! - [`problem`]: everything that can be refused or fail, with status, code and wording.
 //! - [`extract`]: what a handler may demand in its signature.
 //! - [`pages`]: what people see.
+//! - [`openapi`]: all of it, as a document for programs.
 //! - [`middleware`]: what every request passes through.
 //! - [`server`], [`connection`], [`phase`], [`drain`]: sockets, deadlines, and the way out.
 
@@ -18,6 +19,7 @@ pub mod extract;
 pub mod gateway;
 pub mod listeners;
 pub mod middleware;
+pub mod openapi;
 pub mod pages;
 pub mod phase;
 pub mod presented_token;

@@ -12,9 +12,7 @@ use crate::{domain::instant::rfc3339, service::sessions::Revoked};
 
 /// How many sessions have ended, and from when no replica mints for them; only then where `wait` asks for that.
 pub(super) async fn answer_revoked(state: &AppState, revoked: Revoked, wait: bool) -> HttpResponse {
-    if wait {
-        state.sessions.wait_until_effective(revoked).await;
-    }
+    let revoked = if wait { state.sessions.wait_until_effective(revoked).await } else { revoked };
     HttpResponse::Ok().json(json!({ "revoked": revoked.sessions, "effective_by": rfc3339(revoked.effective_by) }))
 }
 

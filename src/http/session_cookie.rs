@@ -12,17 +12,20 @@ const SCHEME: &[u8] = b"session ";
 /// Other authorization schemes are nobody's business here. Two different tokens conflict, wherever they stand.
 #[must_use]
 pub fn presented_anywhere<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a> {
-    headers
-        .get_all(header::AUTHORIZATION)
-        .filter_map(|line| {
-            let (scheme, token) = line.as_bytes().split_at_checked(SCHEME.len())?;
-            scheme.eq_ignore_ascii_case(SCHEME).then_some(token)
-        })
-        .fold(presented(headers, name), |found, token| match found {
+    headers.get_all(header::AUTHORIZATION).filter_map(|line| by_scheme(line.as_bytes())).fold(
+        presented(headers, name),
+        |found, token| match found {
             Presented::Absent => Presented::Value(token),
             Presented::Value(first) if first == token => found,
             Presented::Value(_) | Presented::Conflicting => Presented::Conflicting,
-        })
+        },
+    )
+}
+
+/// Whether the request presents a session token by `Authorization: Session`, whatever its cookies say.
+#[must_use]
+pub fn presented_by_scheme(headers: &HeaderMap) -> bool {
+    headers.get_all(header::AUTHORIZATION).any(|line| by_scheme(line.as_bytes()).is_some())
 }
 
 /// What the request's cookies say about the session, by the exact parser.
@@ -38,6 +41,12 @@ pub fn without_session(headers: &HeaderMap, name: &str) -> Vec<u8> {
         headers.get_all(header::COOKIE).map(actix_http::header::HeaderValue::as_bytes),
         name.as_bytes(),
     )
+}
+
+/// The token in a line of `Authorization` of our scheme.
+fn by_scheme(line: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = line.split_at_checked(SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME).then_some(token)
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use crate::{
     domain::audience::Algorithm,
     http::{drain::Drain, pages::Pages},
     service::{
-        accounts::Accounts, clients::Clients, exchange::Exchange, exchange::IssuerRules, keys::Keys, sessions::Sessions,
+        accounts::Accounts, clients::Clients, exchange::Exchange, exchange::IssuerRules, keys::Keys,
+        revocations::Revocations, sessions::Sessions,
     },
     storage::run::Database,
     telemetry::metrics::Metrics,
@@ -34,6 +35,8 @@ pub struct Shared {
     pub sessions: Arc<Sessions>,
     /// The exchange.
     pub exchange: Arc<Exchange>,
+    /// The feed of revocations.
+    pub revocations: Arc<Revocations>,
     /// The signing keys.
     pub keys: Arc<Keys>,
     /// The service credentials.

@@ -9,7 +9,10 @@ use time::OffsetDateTime;
 
 use super::session_cache::CachedSession;
 use crate::{
-    domain::session::{IdleRule, Session, SessionId},
+    domain::{
+        instant::unix_microseconds,
+        session::{IdleRule, Session, SessionId},
+    },
     storage::{error::StorageError, sessions::SessionStore},
     telemetry::metrics::Metrics,
 };
@@ -65,8 +68,8 @@ impl Activity {
 
     /// The same for a session that is kept in memory, where the last use is known without a lock.
     pub fn note_cached(&self, cached: &CachedSession, now: OffsetDateTime) {
-        if cached.used(now, self.idle.granularity / 2) {
-            self.add(cached.session().id, now);
+        if cached.used(unix_microseconds(now), self.idle.granularity / 2) {
+            self.add(cached.id(), now);
         }
     }
 

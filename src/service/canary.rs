@@ -140,7 +140,7 @@ impl Canary {
         let is_stored = |id: &SessionId| stored.iter().any(|canary| canary.id == *id);
         let believed = |id: &SessionId, watched: &Watched| {
             self.freshness.trusted(monotonic)
-                && self.freshness.holds(*id, &subject, watched.generation, watched.read_at, monotonic)
+                && self.freshness.holds(*id, subject.as_str(), watched.generation, watched.read_at, monotonic)
         };
         // What is no longer believed needs no watching once it is revoked; nor does what somebody has deleted.
         watched.retain(|id, watched| match watched.revoked_since {

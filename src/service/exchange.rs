@@ -2,43 +2,39 @@
 //!
 //! Not to be confused with the RFC 8693 grant of the token endpoint.
 
+mod audience;
 mod error;
+mod keeping;
+mod mint;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use time::OffsetDateTime;
-
+use self::audience::{AnsweredFrom, Audience, count_refused};
 pub use self::error::{ExchangeError, StepUp};
 use super::{
     key_ring::KeyRing,
-    live_sessions::{Live, LiveError, LiveSessions, Source},
+    live_sessions::{Live, LiveSessions, Moment, Source},
     session_cache::CachedSession,
-    sessions::{AuthenticateError, RefusalReason},
-    token_cache::{ReusableToken, TokenCache, TokenFor},
+    token_cache::{TokenCache, TokenFor},
 };
 use crate::{
     clock::Clock,
-    crypto::signing_key::{AccessToken, SigningKey},
+    crypto::token_frame::AccessToken,
     domain::{
-        access_token::AccessTokenClaims,
         audience::{Algorithm, AudienceName, AudiencePolicy, Consistency, CrossSiteWrites},
         cookie_header::Presented,
-        instant::unix_microseconds,
-        session::{Session, SessionId},
+        session::SessionId,
+        session_token::SessionToken,
     },
-    random,
-    telemetry::metrics::{Metrics, seconds},
+    telemetry::metrics::{Counter, Metrics, seconds},
 };
 
 /// The audience label of requests for an audience that is not configured.
 const OTHER: &str = "other";
-
-// Where an answer came from, as the `source` label of the metrics.
-const TOKEN_CACHE: &str = "token_cache";
-const SESSION_CACHE: &str = "session_cache";
-const DATABASE: &str = "database";
-const NONE: &str = "none";
 
 /// What a successful exchange gives.
 #[derive(Debug)]
@@ -49,6 +45,8 @@ pub struct Exchanged {
     pub session_id: SessionId,
     /// Whether it has been handed out before.
     pub reused: bool,
+    /// How long a gateway may answer with it again by itself, in whole seconds; zero forbids it.
+    pub keep_seconds: u64,
 }
 
 /// What tokens say about where they come from.
@@ -73,12 +71,8 @@ impl IssuerRules {
 /// The path under which the RS256 issuer lives.
 pub const RS256_PATH: &str = "/rs256";
 
-/// An audience and its place in the configuration.
-#[derive(Debug)]
-struct Audience {
-    place: usize,
-    policy: AudiencePolicy,
-}
+/// What was decided, and the session that it was decided by.
+type Decided = Result<(Exchanged, Live), ExchangeError>;
 
 /// The audiences, the sessions and the keys, brought together.
 #[derive(Debug)]
@@ -87,15 +81,19 @@ pub struct Exchange {
     default_audience: Option<AudienceName>,
     rules: IssuerRules,
     timeout: Duration,
+    gateway_cache: Duration,
     sessions: Arc<LiveSessions>,
     tokens: TokenCache,
     ring: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    /// Counts tokens that were found in memory.
+    hits: OnceLock<Counter>,
 }
 
 impl Exchange {
-    /// Wires the service. An exchange that takes longer than `timeout` is given up.
+    /// Wires the service. An exchange that takes longer than `timeout` is given up; gateways may keep what it gives for at most
+    /// `gateway_cache`.
     #[must_use]
     #[expect(clippy::too_many_arguments, reason = "the one place where everything an exchange needs is named")]
     pub fn new(
@@ -103,16 +101,31 @@ impl Exchange {
         default_audience: Option<AudienceName>,
         rules: IssuerRules,
         timeout: Duration,
+        gateway_cache: Duration,
         sessions: Arc<LiveSessions>,
         tokens: TokenCache,
         ring: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
-        let audience =
-            |(place, policy): (usize, AudiencePolicy)| (policy.name.as_str().to_owned(), Audience { place, policy });
+        let audience = |(place, policy): (usize, AudiencePolicy)| {
+            (policy.name.as_str().to_owned(), Audience::new(place, policy, &rules))
+        };
         let audiences = audiences.into_iter().enumerate().map(audience).collect();
-        Self { audiences, default_audience, rules, timeout, sessions, tokens, ring, clock, metrics }
+        let hits = OnceLock::new();
+        Self {
+            audiences,
+            default_audience,
+            rules,
+            timeout,
+            gateway_cache,
+            sessions,
+            tokens,
+            ring,
+            clock,
+            metrics,
+            hits,
+        }
     }
 
     /// Exchanges a presented session token for an access token at `audience`, or at the default audience.
@@ -128,26 +141,43 @@ impl Exchange {
         audience: Option<&str>,
         cross_site_write: bool,
     ) -> Result<Exchanged, ExchangeError> {
-        let began = self.clock.monotonic();
+        let at = Moment::read(&*self.clock);
+        let began = at.monotonic;
         self.metrics.exchanges_in_flight.inc();
         let in_flight = scopeguard(|| self.metrics.exchanges_in_flight.dec());
+        let audience = self.audience(audience);
         let mut source = None;
-        let mut afresh = false;
-        let (result, took) = loop {
-            let left = self.timeout.saturating_sub(self.clock.monotonic().saturating_sub(began));
-            let decision = self.decide(presented, audience, cross_site_write, afresh, &mut source);
-            let decided = tokio::time::timeout(left, decision).await.unwrap_or(Err(ExchangeError::TimedOut));
-            let now = self.clock.monotonic();
-            let took = now.saturating_sub(began);
-            // The process may have been paused in between, or the session ended: what was true then is nothing to answer with now.
-            match decided {
-                Ok((exchanged, live)) if took <= self.timeout && self.sessions.stands(&live, now) => {
-                    break (Ok(exchanged), took);
+        let (result, took) = match LiveSessions::token(presented) {
+            Err(error) => (Err(error.into()), self.clock.monotonic().saturating_sub(began)),
+            Ok(token) => {
+                let mut took = Duration::ZERO;
+                let mut remembered = self.remembered(&token, audience, cross_site_write, at, &mut source);
+                let mut afresh = false;
+                loop {
+                    let decided = match remembered.take() {
+                        Some(decided) => decided,
+                        None => {
+                            // Apart, so that what reading needs takes no room in the many exchanges that are decided from memory.
+                            let reading =
+                                Box::pin(self.read(presented, &token, audience, cross_site_write, afresh, &mut source));
+                            let left = self.timeout.saturating_sub(took);
+                            tokio::time::timeout(left, reading).await.unwrap_or(Err(ExchangeError::TimedOut))
+                        }
+                    };
+                    let now = self.clock.monotonic();
+                    took = now.saturating_sub(began);
+                    // The process may have been paused in between, or the session ended: what was true then is nothing to answer
+                    // with now.
+                    match decided {
+                        Ok((exchanged, live)) if took <= self.timeout && self.sessions.stands(&live, now) => {
+                            break (Ok(exchanged), took);
+                        }
+                        Ok(_) if afresh || took > self.timeout => break (Err(ExchangeError::TimedOut), took),
+                        // A reading that begins now will tell.
+                        Ok(_) => (afresh, source) = (true, None),
+                        Err(error) => break (Err(error), took),
+                    }
                 }
-                Ok(_) if afresh || took > self.timeout => break (Err(ExchangeError::TimedOut), took),
-                // A reading that begins now will tell.
-                Ok(_) => (afresh, source) = (true, None),
-                Err(error) => break (Err(error), took),
             }
         };
         drop(in_flight);
@@ -165,112 +195,84 @@ impl Exchange {
         self.metrics.invalidation_lag_seconds.set(self.sessions.lag().map_or(f64::NAN, seconds));
     }
 
-    /// Decides once; `afresh` by a reading of the row that begins now.
-    async fn decide(
+    /// Decides at once, by what is in memory; nothing where the row must be read.
+    fn remembered(
+        &self,
+        token: &SessionToken,
+        audience: Option<&Audience>,
+        cross_site_write: bool,
+        at: Moment,
+        source: &mut Option<Source>,
+    ) -> Option<Decided> {
+        if audience.is_some_and(|audience| audience.policy.consistency == Consistency::Strict) {
+            return None;
+        }
+        let live = self.sessions.remembered(token, at)?;
+        *source = Some(live.source);
+        Some(self.decide(live, audience, cross_site_write, at))
+    }
+
+    /// Decides by the row; `afresh` by a reading that begins now, whatever is under way.
+    async fn read(
         &self,
         presented: Presented<'_>,
-        audience: Option<&str>,
+        token: &SessionToken,
+        audience: Option<&Audience>,
         cross_site_write: bool,
         afresh: bool,
         source: &mut Option<Source>,
-    ) -> Result<(Exchanged, Live), ExchangeError> {
-        let audience = self.audience(audience);
+    ) -> Decided {
         let bounded = |audience: &Audience| audience.policy.consistency == Consistency::Bounded;
-        let memory = !afresh && audience.is_none_or(bounded);
-        let consistency = if memory { Consistency::Bounded } else { Consistency::Strict };
-        let live = match self.sessions.authenticate(presented, consistency).await {
-            Ok(found) => found,
-            Err(LiveError::NotRead(error)) => return Err(ExchangeError::NotRead(error)),
-            Err(LiveError::Former(AuthenticateError::Refused(reason, id)) | LiveError::Refused(reason, id)) => {
-                return Err(ExchangeError::Unauthenticated(reason, id));
-            }
-            Err(LiveError::Former(AuthenticateError::Unavailable(error))) => return Err(ExchangeError::Storage(error)),
-            Err(LiveError::Former(AuthenticateError::Random(error))) => return Err(ExchangeError::Random(error)),
-        };
+        let consistency =
+            if !afresh && audience.is_none_or(bounded) { Consistency::Bounded } else { Consistency::Strict };
+        let live = self.sessions.read(presented, token, consistency).await?;
         *source = Some(live.source);
-        let session = live.session.session();
-        let Audience { place, policy } = audience.ok_or_else(|| {
+        self.decide(live, audience, cross_site_write, Moment::read(&*self.clock))
+    }
+
+    fn decide(&self, live: Live, audience: Option<&Audience>, cross_site_write: bool, at: Moment) -> Decided {
+        let session = &live.session;
+        let audience = audience.ok_or_else(|| {
             tracing::warn!(
                 audiences = ?self.audiences.keys(),
                 "a gateway asks for an audience that is not configured, or for the default one where there is none"
             );
             ExchangeError::UnknownAudience
         })?;
+        let policy = &audience.policy;
         if !policy.enabled {
             return Err(ExchangeError::AudienceDisabled);
         }
         if cross_site_write && policy.cross_site_writes == CrossSiteWrites::Deny {
-            return Err(ExchangeError::CrossSiteWrite(session.id));
+            return Err(ExchangeError::CrossSiteWrite(session.id()));
         }
-        let now = self.clock.now();
-        if let Some(lack) = lacks(session, policy, now) {
-            return Err(ExchangeError::StepUp(lack, session.id));
+        if let Some(lack) = lacks(session, policy, at.wall) {
+            return Err(ExchangeError::StepUp(lack, session.id()));
         }
-        let (token, reused) = self.token(&live.session, *place, policy, now)?;
-        let session_id = session.id;
-        Ok((Exchanged { token, session_id, reused }, live))
+        let (token, reused) = self.token(session, audience, at)?;
+        let session_id = session.id();
+        let keep_seconds = keeping::seconds(self.gateway_cache, policy, &live, at.wall);
+        Ok((Exchanged { token, session_id, reused, keep_seconds }, live))
     }
 
     /// A token that was handed out before, or a new one.
     fn token(
         &self,
         cached: &CachedSession,
-        place: usize,
-        policy: &AudiencePolicy,
-        now: OffsetDateTime,
+        audience: &Audience,
+        at: Moment,
     ) -> Result<(Arc<AccessToken>, bool), ExchangeError> {
-        let monotonic = self.clock.monotonic();
-        let signer = self.ring.signer(policy.algorithm, now, monotonic)?;
-        let whom = TokenFor { state: cached.state(), audience: place };
-        let wall = unix_microseconds(now);
-        let found = self.tokens.get(whom, signer.kid(), monotonic, wall);
-        let result = if found.is_some() { "hit" } else { "miss" };
-        self.metrics.cache_requests_total.with_label_values(&["tokens", result]).inc();
-        match found {
-            Some(token) => Ok((token, true)),
-            None => self.tokens.get_or_sign(whom, signer.kid(), monotonic, wall, || {
-                self.mint(&signer, cached.session(), policy, now, monotonic)
-            }),
+        let Moment { now, wall, monotonic } = at;
+        let signer = self.ring.signer(audience.policy.algorithm, now, monotonic)?;
+        let whom = TokenFor { state: cached.state(), audience: audience.place };
+        let count = |result| self.metrics.cache_requests_total.with_label_values(&["tokens", result]);
+        if let Some(token) = self.tokens.get(whom, signer.kid(), monotonic, wall) {
+            self.hits.get_or_init(|| count("hit")).inc();
+            return Ok((token, true));
         }
-    }
-
-    fn mint(
-        &self,
-        signer: &SigningKey,
-        session: &Session,
-        policy: &AudiencePolicy,
-        now: OffsetDateTime,
-        monotonic: Duration,
-    ) -> Result<ReusableToken, ExchangeError> {
-        let jti = URL_SAFE_NO_PAD.encode(random::bytes::<16>()?);
-        let issuer = self.rules.issuer_of(policy.algorithm);
-        let mut claims = AccessTokenClaims::for_session(session, policy, &issuer, jti, now, self.rules.backdate)
-            // The session ends within this second.
-            .ok_or(ExchangeError::Unauthenticated(RefusalReason::Expired, Some(session.id)))?;
-        let left_out = claims.shorten(policy);
-        if !left_out.is_empty() {
-            tracing::warn!(
-                session.id = %session.id,
-                audience = policy.name.as_str(),
-                claims = ?left_out,
-                "custom claims left out: the token would be too large for gateways"
-            );
-        }
-        let began = self.clock.monotonic();
-        let token = signer.sign(&claims, policy.token_type)?;
-        let labels = [policy.algorithm.as_str()];
-        self.metrics
-            .sign_duration_seconds
-            .with_label_values(&labels)
-            .observe(seconds(self.clock.monotonic().saturating_sub(began)));
-        self.metrics.tokens_signed_total.with_label_values(&labels).inc();
-        #[expect(clippy::cast_precision_loss, reason = "a token has far fewer bytes than an f64 has integers")]
-        self.metrics.token_bytes.observe(token.expose().len() as f64);
-        // Handed out again until half of its life is gone, as validators see it: from `iat` to `exp`.
-        let until_wall = (claims.exp + claims.iat).saturating_mul(500_000);
-        let left = Duration::from_micros(u64::try_from(until_wall - unix_microseconds(now)).unwrap_or(0));
-        let kid = signer.kid().clone();
-        Ok(ReusableToken { token: Arc::new(token), kid, until: monotonic + left, until_wall })
+        count("miss").inc();
+        let sign = || self.mint(&signer, cached, audience, at);
+        self.tokens.get_or_sign(whom, signer.kid(), monotonic, wall, sign)
     }
 
     fn audience(&self, audience: Option<&str>) -> Option<&Audience> {
@@ -279,32 +281,35 @@ impl Exchange {
 
     fn count(
         &self,
-        audience: Option<&str>,
+        audience: Option<&Audience>,
         source: Option<Source>,
         result: &Result<Exchanged, ExchangeError>,
         took: Duration,
     ) {
-        let audience = self.audience(audience).map_or(OTHER, |audience| audience.policy.name.as_str());
-        let outcome = result.as_ref().map_or_else(ExchangeError::as_str, |_| "issued");
-        let source = match (source, result) {
-            (Some(Source::Cache), Ok(Exchanged { reused: true, .. })) => TOKEN_CACHE,
-            (Some(Source::Cache), _) => SESSION_CACHE,
-            (None, Err(error)) if error.came_before_any_lookup() => NONE,
-            (Some(Source::Joined | Source::Database) | None, _) => DATABASE,
+        let from = match (source, result) {
+            (Some(Source::Cache), Ok(Exchanged { reused: true, .. })) => AnsweredFrom::TokenCache,
+            (Some(Source::Cache), _) => AnsweredFrom::SessionCache,
+            (None, Err(error)) if error.came_before_any_lookup() => AnsweredFrom::Nothing,
+            (Some(Source::Joined | Source::Database | Source::Former) | None, _) => AnsweredFrom::Database,
         };
-        self.metrics.exchanges_total.with_label_values(&[audience, outcome, source]).inc();
-        self.metrics.exchange_duration_seconds.with_label_values(&[outcome, source]).observe(seconds(took));
+        match (audience, result) {
+            (Some(audience), Ok(_)) => audience.count_issued(&self.metrics, from, took),
+            (audience, result) => {
+                let audience = audience.map_or(OTHER, |audience| audience.policy.name.as_str());
+                let outcome = result.as_ref().map_or_else(ExchangeError::as_str, |_| "issued");
+                count_refused(&self.metrics, audience, outcome, from, took);
+            }
+        }
     }
 }
 
-fn lacks(session: &Session, policy: &AudiencePolicy, now: OffsetDateTime) -> Option<StepUp> {
+fn lacks(session: &CachedSession, policy: &AudiencePolicy, now: i64) -> Option<StepUp> {
     if let Some(max_age) = policy.max_auth_age
-        && session.auth_time + max_age < now
+        && session.auth_time().saturating_add(i64::try_from(max_age.as_micros()).unwrap_or(i64::MAX)) < now
     {
         return Some(StepUp::MaxAge(max_age));
     }
-    let shown = |method: &String| session.amr.contains(method);
-    (!policy.required_amr.iter().all(shown)).then_some(StepUp::Methods)
+    (!session.text().has_methods(&policy.required_amr)).then_some(StepUp::Methods)
 }
 
 /// Runs `end` when dropped, also when the exchange is cancelled because its client went away.

@@ -15,11 +15,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    clock::nanoseconds,
-    domain::{session::SessionId, subject::Subject},
-    storage::revocation_feed::Concerned,
-};
+use crate::{clock::nanoseconds, domain::session::SessionId, storage::revocation_feed::Concerned};
 
 /// Into how many parts the marks are split, so that threads seldom meet.
 const SHARDS: usize = 64;
@@ -54,6 +50,8 @@ pub struct Freshness {
     max_marks: u64,
     /// Monotonic nanoseconds.
     trusted_until: AtomicU64,
+    /// Monotonic nanoseconds.
+    counted_until: AtomicU64,
     generation: AtomicU64,
     everyone: AtomicU64,
     marks: AtomicU64,
@@ -79,6 +77,7 @@ impl Freshness {
             max_age,
             max_marks: MAX_MARKS,
             trusted_until: AtomicU64::new(0),
+            counted_until: AtomicU64::new(u64::MAX),
             generation: AtomicU64::new(1),
             everyone: AtomicU64::new(0),
             marks: AtomicU64::new(0),
@@ -105,6 +104,17 @@ impl Freshness {
         self.trusted_until.fetch_max(nanoseconds(began + self.lease), Ordering::AcqRel);
     }
 
+    /// Says until when barriers are certain to wait for this replica. Before the first time there is no limit.
+    pub fn count_in(&self, until: Duration) {
+        self.counted_until.store(nanoseconds(until), Ordering::Release);
+    }
+
+    /// Whether barriers wait for this replica at `monotonic`. Where they may not, nothing is decided here, by whatever reading.
+    #[must_use]
+    pub fn counted_in(&self, monotonic: Duration) -> bool {
+        nanoseconds(monotonic) < self.counted_until.load(Ordering::Acquire)
+    }
+
     /// How long before `monotonic` the last successful poll began; nothing where there was none.
     #[must_use]
     pub fn lag(&self, monotonic: Duration) -> Option<Duration> {
@@ -123,7 +133,7 @@ impl Freshness {
     pub fn holds(
         &self,
         session: SessionId,
-        subject: &Subject,
+        subject: &str,
         generation: Generation,
         read_at: Duration,
         monotonic: Duration,
@@ -133,7 +143,7 @@ impl Freshness {
         }
         // No mark at all is the usual case, and the cheapest to see.
         let unmarked = self.marks.load(Ordering::Acquire) == 0
-            || (self.mark_of(session) <= generation.0 && self.mark_of(subject.as_str()) <= generation.0);
+            || (self.mark_of(session) <= generation.0 && self.mark_of(subject) <= generation.0);
         // Looked at last: marks that were forgotten for one that concerns everyone are found here instead.
         unmarked && self.everyone.load(Ordering::Acquire) <= generation.0
     }
@@ -223,6 +233,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
+    use crate::domain::subject::Subject;
 
     const SECOND: Duration = Duration::from_secs(1);
     const MAX_AGE: Duration = Duration::from_secs(60);
@@ -255,9 +266,9 @@ mod tests {
         let before = freshness.generation();
         freshness.mark(&Concerned::Session(dead), SECOND);
         let after = freshness.generation();
-        assert!(!freshness.holds(dead, &alice, before, Duration::ZERO, SECOND));
-        assert!(freshness.holds(dead, &alice, after, SECOND, SECOND));
-        assert!(freshness.holds(other, &alice, before, Duration::ZERO, SECOND));
+        assert!(!freshness.holds(dead, alice.as_str(), before, Duration::ZERO, SECOND));
+        assert!(freshness.holds(dead, alice.as_str(), after, SECOND, SECOND));
+        assert!(freshness.holds(other, alice.as_str(), before, Duration::ZERO, SECOND));
     }
 
     #[test]
@@ -266,11 +277,11 @@ mod tests {
         let (id, alice, bob) = (session(), subject("alice"), subject("bob"));
         let before = freshness.generation();
         freshness.mark(&Concerned::Subject(alice.clone()), SECOND);
-        assert!(!freshness.holds(id, &alice, before, Duration::ZERO, SECOND));
-        assert!(freshness.holds(id, &bob, before, Duration::ZERO, SECOND));
+        assert!(!freshness.holds(id, alice.as_str(), before, Duration::ZERO, SECOND));
+        assert!(freshness.holds(id, bob.as_str(), before, Duration::ZERO, SECOND));
         freshness.mark_everyone(SECOND);
-        assert!(!freshness.holds(id, &bob, before, Duration::ZERO, SECOND));
-        assert!(freshness.holds(id, &bob, freshness.generation(), SECOND, SECOND));
+        assert!(!freshness.holds(id, bob.as_str(), before, Duration::ZERO, SECOND));
+        assert!(freshness.holds(id, bob.as_str(), freshness.generation(), SECOND, SECOND));
     }
 
     #[test]
@@ -284,7 +295,10 @@ mod tests {
             freshness.mark(&Concerned::Session(id), marked_at);
             for later in marked..=(read + 60) {
                 freshness.age(later * SECOND);
-                assert!(!freshness.holds(id, &alice, generation, read_at, later * SECOND), "{read} {marked} {later}");
+                assert!(
+                    !freshness.holds(id, alice.as_str(), generation, read_at, later * SECOND),
+                    "{read} {marked} {later}"
+                );
             }
         }
         freshness.age(500 * SECOND);
@@ -300,6 +314,6 @@ mod tests {
             freshness.mark(&Concerned::Session(session()), SECOND);
         }
         assert!(freshness.marks.load(Ordering::Acquire) < MAX_MARKS);
-        assert!(!freshness.holds(session(), &subject("alice"), before, Duration::ZERO, SECOND));
+        assert!(!freshness.holds(session(), "alice", before, Duration::ZERO, SECOND));
     }
 }

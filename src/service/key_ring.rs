@@ -127,7 +127,8 @@ impl KeyRing {
         now: OffsetDateTime,
         monotonic: Duration,
     ) -> Result<Arc<SigningKey>, NoSigner> {
-        let ring = self.current();
+        // Every exchange comes here: the ring is looked at where it is, and only the key is taken along.
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         if monotonic.saturating_sub(ring.reading.began_at) > self.max_age {
             return Err(NoSigner::Stale);
         }

@@ -1,6 +1,11 @@
 //! The exchange's way from a presented token to a live session: memory while it may be believed, the primary otherwise.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use time::OffsetDateTime;
 
 use super::{
     activity::Activity,
@@ -15,10 +20,32 @@ use crate::{
     domain::{
         audience::Consistency,
         cookie_header::Presented,
+        instant::unix_microseconds,
         session::{IdleRule, SessionId, SessionStatus},
+        session_token::SessionToken,
     },
-    telemetry::metrics::Metrics,
+    telemetry::metrics::{Counter, Metrics},
 };
+
+/// An instant by both clocks, read once for what is decided at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// By the wall.
+    pub now: OffsetDateTime,
+    /// The same in microseconds since 1970.
+    pub wall: i64,
+    /// By the clock that nobody sets.
+    pub monotonic: Duration,
+}
+
+impl Moment {
+    /// Now.
+    #[must_use]
+    pub fn read(clock: &dyn Clock) -> Self {
+        let now = clock.now();
+        Self { now, wall: unix_microseconds(now), monotonic: clock.monotonic() }
+    }
+}
 
 /// Where a session was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +56,8 @@ pub enum Source {
     Joined,
     /// In the database, by a reading that began after it was asked for.
     Database,
+    /// The same, by a token that a renewal has replaced: it stands for the session for some seconds only.
+    Former,
 }
 
 /// A session that was found alive.
@@ -41,11 +70,13 @@ pub struct Live {
 }
 
 impl Live {
-    /// Whether it may still be believed at `monotonic`: it has not been marked since it was read, and what may have been read
-    /// before the request is believed under a lease only.
+    /// Whether it may still be believed at `monotonic`: it has not been marked since it was read, what may have been read before the
+    /// request is believed under a lease only, and whoever revokes and waits for all waits for this replica.
     #[must_use]
     pub fn stands(&self, freshness: &Freshness, monotonic: Duration) -> bool {
-        (self.source == Source::Database || freshness.trusted(monotonic)) && self.session.holds(freshness, monotonic)
+        (matches!(self.source, Source::Database | Source::Former) || freshness.trusted(monotonic))
+            && freshness.counted_in(monotonic)
+            && self.session.holds(freshness, monotonic)
     }
 }
 
@@ -74,6 +105,8 @@ pub struct LiveSessions {
     idle: IdleRule,
     activity: Arc<Activity>,
     metrics: Metrics,
+    /// Counts sessions that were found in memory.
+    hits: OnceLock<Counter>,
 }
 
 impl LiveSessions {
@@ -89,7 +122,7 @@ impl LiveSessions {
         metrics: Metrics,
     ) -> Self {
         let idle = sessions.rules().idle;
-        Self { sessions, loader, freshness, vault, clock, idle, activity, metrics }
+        Self { sessions, loader, freshness, vault, clock, idle, activity, metrics, hits: OnceLock::new() }
     }
 
     /// Whether what was found may still be believed at `monotonic`.
@@ -116,30 +149,57 @@ impl LiveSessions {
         self.loader.cache().len()
     }
 
-    /// The live session of a presented token, now noted as used.
+    /// The token that was presented.
+    ///
+    /// # Errors
+    /// [`LiveError::Refused`] where there is none, or more than one, or none of ours.
+    pub fn token(presented: Presented<'_>) -> Result<SessionToken, LiveError> {
+        parse(presented).map_err(|reason| LiveError::Refused(reason, None))
+    }
+
+    /// The live session of a token as memory knows it, now noted as used; nothing where memory may not be believed or knows of no
+    /// live one. Believed at `at`: whoever answers with it checks [`Self::stands`] once more, by a later reading of the clock.
+    #[must_use]
+    pub fn remembered(&self, token: &SessionToken, at: Moment) -> Option<Live> {
+        if !self.freshness.trusted(at.monotonic) {
+            return None;
+        }
+        let digest = self.vault.session_token_digest(token);
+        let kept = |session| Live { session, source: Source::Cache };
+        let found = self.loader.cache().get(&digest).map(kept).filter(|live| self.stands(live, at.monotonic));
+        // Anything but a live session is for the database to say: it may have been used elsewhere meanwhile.
+        let found = found.filter(|live| live.session.status(at.wall, self.idle) == SessionStatus::Active);
+        let count = |result| self.metrics.cache_requests_total.with_label_values(&["sessions", result]);
+        if let Some(live) = &found {
+            self.hits.get_or_init(|| count("hit")).inc();
+            self.activity.note_cached(&live.session, at.now);
+        } else {
+            count("miss").inc();
+        }
+        found
+    }
+
+    /// The live session of a token as the primary knows it, now noted as used. A reading that is under way already will do where
+    /// `consistency` allows it and memory may be believed.
     ///
     /// # Errors
     /// [`LiveError`].
-    pub async fn authenticate(&self, presented: Presented<'_>, consistency: Consistency) -> Result<Live, LiveError> {
-        let token = parse(presented).map_err(|reason| LiveError::Refused(reason, None))?;
-        let digest = self.vault.session_token_digest(&token);
-        let memory = consistency == Consistency::Bounded && self.freshness.trusted(self.clock.monotonic());
-        if memory {
-            let kept = |session| Live { session, source: Source::Cache };
-            let cached = self.loader.cache().get(&digest).map(kept).filter(|live| self.stands_now(live));
-            // Anything but a live session is for the database to say: it may have been used elsewhere meanwhile.
-            let cached =
-                cached.filter(|live| live.session.status(self.clock.now(), self.idle) == SessionStatus::Active);
-            let result = if cached.is_some() { "hit" } else { "miss" };
-            self.metrics.cache_requests_total.with_label_values(&["sessions", result]).inc();
-            if let Some(live) = cached {
-                self.activity.note_cached(&live.session, self.clock.now());
-                return Ok(live);
-            }
+    pub async fn read(
+        &self,
+        presented: Presented<'_>,
+        token: &SessionToken,
+        consistency: Consistency,
+    ) -> Result<Live, LiveError> {
+        let memory = consistency == Consistency::Bounded && self.may_use_memory();
+        let digest = self.vault.session_token_digest(token);
+        let previous = self.vault.previous_session_token_digests(token);
+        if !self.freshness.counted_in(self.clock.monotonic()) {
+            // The process was paused, or the database was gone.
+            let counted = self.sessions.be_counted_in().await;
+            counted.map_err(|error| LoadError::Storage(Arc::new(error)))?;
         }
-        let digests = self.vault.session_token_digests(&token);
         let joining = if memory { Joining::Allowed } else { Joining::Forbidden };
-        let mut found = self.loader.load(digests.clone(), joining).await?;
+        let mut found = self.loader.load(digest, previous.clone(), joining).await?;
         let of = |found: &Found| match &found.owner {
             Owner::Session(session) => {
                 let source = if found.joined { Source::Joined } else { Source::Database };
@@ -150,7 +210,7 @@ impl LiveSessions {
         if found.joined && !of(&found).is_some_and(|live| self.stands_now(&live)) {
             // The reading that was joined began before something ended, or before the session was there; or it took so long that
             // nothing is known any more of what has ended since.
-            found = self.loader.load(digests, Joining::Forbidden).await?;
+            found = self.loader.load(digest, previous, Joining::Forbidden).await?;
         }
         let Some(live) = of(&found) else {
             return match found.owner {
@@ -158,11 +218,11 @@ impl LiveSessions {
                 Owner::Session(_) | Owner::Nobody => Err(LiveError::Refused(RefusalReason::Unknown, None)),
             };
         };
-        let session = &live.session;
-        if let Some(reason) = RefusalReason::of(session.status(self.clock.now(), self.idle)) {
-            return Err(LiveError::Refused(reason, Some(session.session().id)));
+        let (session, now) = (&live.session, self.clock.now());
+        if let Some(reason) = RefusalReason::of(session.status(unix_microseconds(now), self.idle)) {
+            return Err(LiveError::Refused(reason, Some(session.id())));
         }
-        self.activity.note_cached(session, self.clock.now());
+        self.activity.note_cached(session, now);
         Ok(live)
     }
 
@@ -171,7 +231,7 @@ impl LiveSessions {
         let (generation, read_at) = (self.freshness.generation(), self.clock.monotonic());
         let session = self.sessions.authenticate(presented).await?;
         let session = Arc::new(CachedSession::new(session, generation, read_at));
-        Ok(Live { session, source: Source::Database })
+        Ok(Live { session, source: Source::Former })
     }
 
     fn stands_now(&self, live: &Live) -> bool {

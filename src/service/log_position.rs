@@ -1,7 +1,7 @@
 //! Where this replica stands in the revocation log, and what a reading of it changes. No I/O: the reading has been done.
 //!
-//! A poll reads from the previous poll's horizon: the oldest transaction that was still running then. So a row that was
-//! written early and became visible late is never skipped. Rows that are read again are known and do nothing.
+//! A poll reads the rows of exactly those transactions that the poll before could not see. So a row that was written early and
+//! became visible late is never skipped. Rows that are read again all the same are known and do nothing.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -24,7 +24,7 @@ pub struct LogPosition {
 }
 
 impl LogPosition {
-    /// From where the next reading is to begin; nothing before the first one.
+    /// The oldest transaction that still ran at the last reading; nothing before the first one.
     #[must_use]
     pub fn cursor(&self) -> Option<Horizon> {
         self.cursor
@@ -42,9 +42,10 @@ impl LogPosition {
         self.known.contains(entry)
     }
 
-    /// Marks whom the reading of a poll that began at `began` concerns, and then renews the lease as of that moment.
+    /// Marks whom the reading of a poll that began at `began` concerns, and then renews the lease as of that moment. A replica that
+    /// is not in the registry has no lease: barriers do not wait for it.
     pub fn apply(&mut self, reading: &Reading, began: Duration, freshness: &Freshness) {
-        let Reading { horizon, server, entries, .. } = reading;
+        let Reading { horizon, server, entries, registered, .. } = reading;
         if self.starts_over(reading, began) {
             freshness.mark_everyone(began);
         } else {
@@ -57,12 +58,15 @@ impl LogPosition {
         self.server = Some(server.clone());
         self.polled_at = Some(began);
         freshness.age(began);
-        // Last of all: whoever is trusted by this poll has had its marks.
-        freshness.renew(began);
+        if *registered {
+            // Last of all: whoever is trusted by this poll has had its marks.
+            freshness.renew(began);
+        }
     }
 
-    /// Whether rows may be missing between the last reading and this one.
-    fn starts_over(&self, reading: &Reading, began: Duration) -> bool {
+    /// Whether rows may be missing between the last reading and this one, of a poll that began at `began`.
+    #[must_use]
+    pub fn starts_over(&self, reading: &Reading, began: Duration) -> bool {
         // Rows before the first reading are not known, and after a long silence rows may have been swept.
         self.polled_at.is_none_or(|last| began.saturating_sub(last) > LONGEST_GAP)
             // A server that has taken over, or was restarted, may use transaction ids again that the cursor is already past. One
@@ -78,10 +82,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
-    use crate::{
-        domain::{session::SessionId, subject::Subject},
-        storage::revocation_feed::Concerned,
-    };
+    use crate::{domain::session::SessionId, storage::revocation_feed::Concerned};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -90,7 +91,8 @@ mod tests {
         let entry =
             |&(id, session): &_| LogEntry { written_by: written_by(id), concerned: Concerned::Session(session) };
         let entries = entries.iter().map(entry).collect();
-        Reading { horizon: written_by(horizon), server: "one".into(), reconnected: false, entries }
+        let server = "one".into();
+        Reading { horizon: written_by(horizon), server, reconnected: false, registered: true, barrier: None, entries }
     }
 
     fn session() -> SessionId {
@@ -105,7 +107,7 @@ mod tests {
         let generation = freshness.generation();
         position.apply(next, began, &freshness);
         assert!(freshness.trusted(began));
-        freshness.holds(session, &Subject::parse("alice").unwrap(), generation, SECOND, began)
+        freshness.holds(session, "alice", generation, SECOND, began)
     }
 
     #[test]
@@ -127,6 +129,16 @@ mod tests {
         for (gap, next, began) in gaps {
             assert!(!holds_after(&next, began, session()), "{gap}");
         }
+    }
+
+    #[test]
+    fn without_a_place_in_the_registry_there_is_no_lease() {
+        let freshness = Freshness::new(2 * SECOND, Duration::from_mins(60));
+        let mut position = LogPosition::default();
+        position.apply(&Reading { registered: false, ..reading(10, &[]) }, SECOND, &freshness);
+        assert!(!freshness.trusted(SECOND));
+        position.apply(&reading(10, &[]), 2 * SECOND, &freshness);
+        assert!(freshness.trusted(2 * SECOND));
     }
 
     #[test]

@@ -4,8 +4,10 @@
 
 pub mod accounts;
 pub mod activity;
+pub mod barrier;
 pub mod canary;
 pub mod clients;
+mod entry_size;
 pub mod events;
 pub mod exchange;
 pub mod freshness;
@@ -19,7 +21,9 @@ mod login;
 mod login_crowd;
 mod login_throttle;
 pub mod password_pool;
+pub mod registry;
 pub mod revocation_follower;
+pub mod revocations;
 pub mod session_cache;
 pub mod session_count;
 pub mod session_loader;

@@ -14,14 +14,19 @@ use std::{
 
 use tokio::sync::{Mutex, Notify};
 
-use super::{freshness::Freshness, log_position::LogPosition};
+use super::{
+    freshness::Freshness,
+    log_position::LogPosition,
+    registry::Registry,
+    revocations::{Moment, Revocations},
+};
 use crate::{
     clock::Clock,
     storage::{
         error::StorageError,
         revocation_feed::{Horizon, RevocationFeed},
     },
-    telemetry::metrics::Metrics,
+    telemetry::{error_chain::ErrorChain, metrics::Metrics},
 };
 
 /// For how long rows stay in the log after every poll can have read them: longer than the gap after which a replica starts over.
@@ -33,10 +38,13 @@ const SWEEP_BATCH: i64 = 10_000;
 
 /// Keeps [`Freshness`] up to date with the database.
 pub struct RevocationFollower {
+    registry: Arc<Registry>,
     freshness: Arc<Freshness>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     woken: Arc<Notify>,
+    /// Is told whom the log names.
+    revocations: Option<Arc<Revocations>>,
     /// Whether anybody polls in this process.
     follows: AtomicBool,
     state: Mutex<State>,
@@ -58,10 +66,23 @@ impl fmt::Debug for RevocationFollower {
 impl RevocationFollower {
     /// A follower that has read nothing yet.
     #[must_use]
-    pub fn new(feed: RevocationFeed, freshness: Arc<Freshness>, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+    pub fn new(
+        feed: RevocationFeed,
+        registry: Arc<Registry>,
+        freshness: Arc<Freshness>,
+        clock: Arc<dyn Clock>,
+        metrics: Metrics,
+    ) -> Self {
         let woken = feed.woken();
         let state = State { feed, position: LogPosition::default(), horizons: VecDeque::new() };
-        Self { freshness, clock, metrics, woken, follows: AtomicBool::new(false), state: Mutex::new(state) }
+        let (follows, state) = (AtomicBool::new(false), Mutex::new(state));
+        Self { registry, freshness, clock, metrics, woken, revocations: None, follows, state }
+    }
+
+    /// The same, telling a feed whom the log names.
+    #[must_use]
+    pub fn telling(self, revocations: Arc<Revocations>) -> Self {
+        Self { revocations: Some(revocations), ..self }
     }
 
     /// Is told when a poll is worth while before its time.
@@ -76,14 +97,45 @@ impl RevocationFollower {
     /// [`StorageError`]; the lease is not renewed then, and runs out by itself.
     pub async fn poll(&self) -> Result<(), StorageError> {
         self.follows.store(true, Ordering::Release);
+        let now = self.clock.monotonic();
+        if !self.freshness.counted_in(now) {
+            // A lease needs it.
+            self.beat().await;
+        } else if self.registry.is_due(now) {
+            return tokio::join!(self.poll_once(), self.beat()).0;
+        }
+        self.poll_once().await
+    }
+
+    async fn poll_once(&self) -> Result<(), StorageError> {
         let mut state = self.state.lock().await;
         self.poll_locked(&mut state).await
     }
 
+    async fn beat(&self) {
+        if let Err(error) = self.registry.beat().await {
+            tracing::debug!(error = %ErrorChain(&error), "the registry of replicas was not told that this one lives");
+        }
+    }
+
     /// Returns once everything that was committed before the call is marked here, or everyone is.
     ///
-    /// Whoever has ended a session calls this before saying so.
-    pub async fn catch_up(&self) {
+    /// Whoever has ended a session calls this before saying so. A caller who goes away does not break the poll off: that would
+    /// cost the connection, and with it everything in memory.
+    pub async fn catch_up(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        let caught_up = tokio::spawn(async move {
+            this.catch_up_now().await;
+            if let Some(revocations) = &this.revocations {
+                revocations.catch_up().await;
+            }
+        });
+        if caught_up.await.is_err() {
+            self.freshness.mark_everyone(self.clock.monotonic());
+        }
+    }
+
+    async fn catch_up_now(&self) {
         let called_at = self.clock.monotonic();
         if !self.follows.load(Ordering::Acquire) {
             // Nothing in memory is believed here yet, but a decision may be on its way.
@@ -97,19 +149,43 @@ impl RevocationFollower {
         }
         if self.poll_locked(&mut state).await.is_err() {
             self.freshness.mark_everyone(self.clock.monotonic());
+            if let Some(revocations) = &self.revocations {
+                revocations.lose_track();
+            }
         }
     }
 
     async fn poll_locked(&self, state: &mut State) -> Result<(), StorageError> {
         let began = self.clock.monotonic();
-        let (reading, ages) = state.feed.read(state.position.cursor()).await?;
+        let wall = self.clock.now();
+        // Asked before: a heartbeat in the meantime makes a row anew, and says nothing of the time in which there was none.
+        let counted_in = self.freshness.counted_in(began);
+        let (mut reading, ages) = state.feed.read().await?;
+        reading.registered &= counted_in;
         for (entry, age) in reading.entries.iter().zip(ages) {
             if !state.position.knows(entry) {
                 self.metrics.revocation_propagation_seconds.observe(age.max(0.0));
             }
         }
         let horizon = reading.horizon;
+        if let Some(revocations) = &self.revocations {
+            let found = (!state.position.starts_over(&reading, began)).then_some(reading.entries.as_slice());
+            revocations.note(found, Moment { monotonic: began, wall });
+        }
         state.position.apply(&reading, began, &self.freshness);
+        if let Some(number) = reading.barrier {
+            // Everything that was committed before it was raised is marked. Whoever waits may wait a little longer; others poll.
+            let registry = Arc::clone(&self.registry);
+            tokio::spawn(async move {
+                if let Err(error) = registry.pass(number).await {
+                    tracing::debug!(error = %ErrorChain(&error), "a barrier was passed, and nobody was told");
+                }
+            });
+        }
+        if state.horizons.back().is_some_and(|(_, last)| horizon < *last) {
+            // Another server, or one that has lost transactions: places in that log say nothing about this one.
+            state.horizons.clear();
+        }
         if state.horizons.back().is_none_or(|(at, _)| began.saturating_sub(*at) >= SWEEP_STEP) {
             state.horizons.push_back((began, horizon));
         }

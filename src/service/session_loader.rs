@@ -1,16 +1,30 @@
 //! Reads sessions for exchanges: many tokens in one statement, one reading for many requests.
 //!
-//! Requests queue what they want. A *lane* takes all of it, asks the database once, and answers everybody; what arrives
-//! meanwhile waits for the next round. So the number of statements is bounded by the lanes, however many requests there are.
+//! Each thread that serves requests has a *lane*, with a connection of its own whose traffic stays on that thread: to wake
+//! another thread for every answer costs more than the answer. Requests that a reading under way is good enough for join it,
+//! whichever lane it is in.
+
+mod joint;
+mod lane;
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    cell::RefCell,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{
+    runtime::{self, Handle, RuntimeFlavor},
+    sync::oneshot,
+};
 
+use self::{
+    joint::{Joint, Part},
+    lane::{Common, Lane, Wanted},
+};
 use super::{
     activity::Activity,
     freshness::Freshness,
@@ -18,17 +32,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::{session::Session, session_token::SessionTokenDigest},
+    domain::session_token::SessionTokenDigest,
     storage::{error::StorageError, sessions::SessionStore},
     telemetry::error_chain::ErrorChain,
 };
-
-/// How many statements may be under way at once.
-const MAX_LANES: usize = 4;
-/// How many tokens one statement asks for.
-const MAX_BATCH: usize = 512;
-/// How many tokens may wait; beyond it requests are refused at once.
-const MAX_WAITING: usize = 8_192;
 
 /// Why a session could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -66,7 +73,7 @@ pub enum Owner {
 
 type Loaded = Result<Owner, LoadError>;
 
-/// What a reading found, and whether it began before it was asked for.
+/// What a reading found, and whether it may have begun before it was asked for.
 #[derive(Debug)]
 pub struct Found {
     /// Whose the token is.
@@ -75,44 +82,38 @@ pub struct Found {
     pub joined: bool,
 }
 
+/// Tells loaders apart where threads keep their lanes.
+static NEXT_LOADER: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// The lanes of this thread. They end with it, and their connections with them.
+    static LANES: RefCell<Vec<LaneHere>> = const { RefCell::new(Vec::new()) };
+}
+
+struct LaneHere {
+    loader: u64,
+    runtime: runtime::Id,
+    lane: Arc<Lane>,
+}
+
 /// Reads sessions and keeps them in a cache.
 pub struct SessionLoader {
+    number: u64,
     store: SessionStore,
-    cache: SessionCache,
-    freshness: Arc<Freshness>,
-    activity: Arc<Activity>,
-    clock: Arc<dyn Clock>,
-    /// Where lanes live: a listener's own runtime may end before others have their answer.
-    home: Handle,
-    queue: Mutex<Queue>,
+    common: Arc<Common>,
+    joint: Arc<Joint>,
+    /// For whoever asks from a runtime that many threads share.
+    home: Arc<Lane>,
 }
-
-#[derive(Default)]
-struct Queue {
-    wanted: HashMap<SessionTokenDigest, Wanted>,
-    /// Who waits for a reading that is under way.
-    running: HashMap<SessionTokenDigest, Vec<oneshot::Sender<Loaded>>>,
-    lanes: usize,
-}
-
-/// One token that somebody wants the session of.
-struct Wanted {
-    /// Every digest under which it may be stored, the current one first.
-    digests: Vec<SessionTokenDigest>,
-    waiting: Vec<oneshot::Sender<Loaded>>,
-}
-
-/// The digests of one round: by the current digest, all under which the session may be stored.
-type Round = Vec<(SessionTokenDigest, Vec<SessionTokenDigest>)>;
 
 impl fmt::Debug for SessionLoader {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("SessionLoader").field("cache", &self.cache).finish_non_exhaustive()
+        formatter.debug_struct("SessionLoader").field("cache", &self.common.cache).finish_non_exhaustive()
     }
 }
 
 impl SessionLoader {
-    /// A loader whose statements run on the runtime `home`.
+    /// A loader. Who asks from a single-threaded runtime gets a lane of its own there, everybody else one on the runtime `home`.
     #[must_use]
     pub fn new(
         store: SessionStore,
@@ -122,132 +123,76 @@ impl SessionLoader {
         clock: Arc<dyn Clock>,
         home: Handle,
     ) -> Self {
-        Self { store, cache, freshness, activity, clock, home, queue: Mutex::default() }
+        let common = Arc::new(Common::new(cache, freshness, activity, clock));
+        Self {
+            number: NEXT_LOADER.fetch_add(1, Ordering::Relaxed),
+            home: Arc::new(Lane::new(home, store.clone(), false, Arc::clone(&common))),
+            store,
+            common,
+            joint: Arc::default(),
+        }
     }
 
     /// What earlier readings have left.
     #[must_use]
     pub fn cache(&self) -> &SessionCache {
-        &self.cache
+        &self.common.cache
     }
 
     /// Finds out whose a token is.
     ///
-    /// `digests` are all under which it may be stored, the current one first.
+    /// `previous` are the digests, beside the current one, under which it may still be stored.
     ///
     /// # Errors
     /// [`LoadError`].
     pub async fn load(
-        self: &Arc<Self>,
-        digests: Vec<SessionTokenDigest>,
+        &self,
+        current: SessionTokenDigest,
+        previous: Vec<SessionTokenDigest>,
         joining: Joining,
     ) -> Result<Found, LoadError> {
-        let Some(&current) = digests.first() else { return Ok(Found { owner: Owner::Nobody, joined: false }) };
-        let mut joined = false;
+        let lead = match joining {
+            Joining::Forbidden => None,
+            Joining::Allowed => match Joint::enter(&self.joint, current) {
+                Part::Lead(lead) => Some(lead),
+                Part::Joined(answered) => {
+                    if let Ok(loaded) = answered.await {
+                        return Ok(Found { owner: loaded?, joined: true });
+                    }
+                    // The thread that was reading has ended, or is overloaded. This one may still find out.
+                    None
+                }
+            },
+        };
         let (answer, answered) = oneshot::channel();
-        {
-            let mut queue = self.queue();
-            match queue.running.get_mut(&current) {
-                Some(waiting) if joining == Joining::Allowed => {
-                    joined = true;
-                    waiting.push(answer);
-                }
-                _ => {
-                    let queue = &mut *queue;
-                    let full = queue.wanted.len() >= MAX_WAITING;
-                    match queue.wanted.entry(current) {
-                        Entry::Occupied(mut wanted) => wanted.get_mut().waiting.push(answer),
-                        Entry::Vacant(_) if full => return Err(LoadError::Overloaded),
-                        Entry::Vacant(free) => drop(free.insert(Wanted { digests, waiting: vec![answer] })),
-                    }
-                    if queue.lanes < MAX_LANES {
-                        queue.lanes += 1;
-                        drop(self.home.spawn(Arc::clone(self).lane()));
-                    }
-                }
-            }
-        }
+        self.lane().read(Wanted { current, previous, answer, lead })?;
         let owner = answered.await.unwrap_or(Err(LoadError::Interrupted))?;
-        Ok(Found { owner, joined })
+        Ok(Found { owner, joined: false })
     }
 
-    async fn lane(self: Arc<Self>) {
-        while let Some(round) = self.next_round() {
-            // Noted first: whoever is ended from now on is marked with a later generation.
-            let generation = self.freshness.generation();
-            let read_at = self.clock.monotonic();
-            let digests: Vec<_> = round.iter().flat_map(|(_, digests)| digests.iter().copied()).collect();
-            let read = self.read(&digests).await.map_err(Arc::new);
-            let (mut found, former, failed) = match read {
-                Ok((found, former)) => (found, former, None),
-                Err(error) => (HashMap::new(), HashSet::new(), Some(error)),
-            };
-            for (current, digests) in round {
-                let row = digests.iter().find_map(|digest| Some((*digest, found.remove(digest.as_ref())?)));
-                let stored = row.as_ref().map(|(digest, session)| (*digest, session.id));
-                let loaded = match (&failed, row) {
-                    (Some(error), _) => Err(LoadError::Storage(Arc::clone(error))),
-                    (None, Some((_, mut session))) => {
-                        self.activity.refresh(&mut session);
-                        let read = CachedSession::new(session, generation, read_at);
-                        Ok(Owner::Session(self.cache.take(current, read)))
-                    }
-                    (None, None) => {
-                        self.cache.forget(&current);
-                        let was = digests.iter().any(|digest| former.contains(digest.as_ref()));
-                        Ok(if was { Owner::Former } else { Owner::Nobody })
-                    }
-                };
-                for waiting in self.queue().running.remove(&current).into_iter().flatten() {
-                    // Whoever has left meanwhile needs no answer.
-                    let _ = waiting.send(loaded.clone());
-                }
-                if let Some((digest, session)) = stored
-                    && digest != current
-                {
-                    // Stored under a previous master key. Failing to move it costs nothing but a try at the next use.
-                    if let Err(error) = self.store.replace_token_digest(session, digest.as_ref(), current).await {
-                        tracing::warn!(session.id = %session, error = %ErrorChain(&error), "session not moved to the master key");
-                    }
-                }
+    /// The lane of the thread that asks.
+    fn lane(&self) -> Arc<Lane> {
+        let here =
+            Handle::try_current().ok().filter(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread);
+        here.and_then(|runtime| self.lane_on(runtime)).unwrap_or_else(|| Arc::clone(&self.home))
+    }
+
+    fn lane_on(&self, runtime: Handle) -> Option<Arc<Lane>> {
+        let id = runtime.id();
+        let find = |lanes: &RefCell<Vec<LaneHere>>| {
+            let mut lanes = lanes.borrow_mut();
+            if let Some(here) = lanes.iter().find(|here| here.loader == self.number && here.runtime == id) {
+                return Some(Arc::clone(&here.lane));
             }
-        }
-    }
-
-    /// The sessions that have these tokens now, by digest; and the digests of the others that a session had before.
-    async fn read(
-        &self,
-        digests: &[SessionTokenDigest],
-    ) -> Result<(HashMap<Vec<u8>, Session>, HashSet<Vec<u8>>), StorageError> {
-        let rows = self.store.find_by_token_digests(digests).await?;
-        let found: HashMap<_, _> = rows.into_iter().map(|row| (row.stored_digest, row.session)).collect();
-        let others: Vec<_> = digests.iter().filter(|digest| !found.contains_key(digest.as_ref())).copied().collect();
-        let former = if others.is_empty() { Vec::new() } else { self.store.former_among(&others).await? };
-        Ok((found, former.into_iter().collect()))
-    }
-
-    /// Takes what is wanted and not being read already; ends the lane where there is nothing.
-    fn next_round(&self) -> Option<Round> {
-        let mut queue = self.queue();
-        let Queue { wanted, running, .. } = &mut *queue;
-        let next: Vec<_> =
-            wanted.keys().filter(|digest| !running.contains_key(digest)).take(MAX_BATCH).copied().collect();
-        let mut round = Vec::with_capacity(next.len());
-        for current in next {
-            if let Some(taken) = wanted.remove(&current) {
-                running.insert(current, taken.waiting);
-                round.push((current, taken.digests));
-            }
-        }
-        if round.is_empty() {
-            // A lane that is reading what is left looks again when it is done.
-            queue.lanes -= 1;
-            return None;
-        }
-        Some(round)
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+            let store = self.store.branch();
+            let store = store.inspect_err(|error| {
+                tracing::warn!(error = %ErrorChain(error), "no connection for this thread alone; it uses those of all");
+            });
+            let lane = Arc::new(Lane::new(runtime, store.ok()?, true, Arc::clone(&self.common)));
+            lanes.retain(|here| here.loader != self.number);
+            lanes.push(LaneHere { loader: self.number, runtime: id, lane: Arc::clone(&lane) });
+            Some(lane)
+        };
+        LANES.try_with(find).ok().flatten()
     }
 }

@@ -19,7 +19,7 @@ mod start;
 mod turns;
 mod unusual_activity;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
 use tracing::Instrument as _;
@@ -35,7 +35,7 @@ use self::{
     restraint::Restraint,
     turns::{Turn, Turns},
 };
-use super::{activity::Activity, events::Events, revocation_follower::RevocationFollower};
+use super::{activity::Activity, barrier::Barrier, events::Events, revocation_follower::RevocationFollower};
 use crate::{
     clock::Clock,
     crypto::master_key::Vault,
@@ -47,7 +47,10 @@ use crate::{
         unusual_activity::UnusualActivityRules,
     },
     storage::{error::StorageError, queries, session_changes::SessionChange, sessions::SessionStore},
-    telemetry::metrics::Metrics,
+    telemetry::{
+        error_chain::ErrorChain,
+        metrics::{Metrics, seconds},
+    },
 };
 
 /// How many sessions a revocation ended, and from when no replica mints for them.
@@ -92,6 +95,7 @@ pub struct Sessions {
     rules: SessionRules,
     activity: Arc<Activity>,
     follower: Arc<RevocationFollower>,
+    barrier: Barrier,
     events: Arc<Events>,
     turns: Turns,
     restraint: Arc<Restraint>,
@@ -110,6 +114,7 @@ impl Sessions {
         activity: Arc<Activity>,
         events: Arc<Events>,
         follower: Arc<RevocationFollower>,
+        barrier: Barrier,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -120,6 +125,7 @@ impl Sessions {
             activity,
             events,
             follower,
+            barrier,
             turns: Turns::default(),
             restraint: Arc::default(),
             metrics,
@@ -213,12 +219,37 @@ impl Sessions {
         self.vault.is_csrf_token(session, presented)
     }
 
-    /// Returns once the clock has reached `effective_by`.
-    pub async fn wait_until_effective(&self, revoked: Revoked) {
-        let left = revoked.effective_by - self.clock.now();
-        if let Ok(left) = Duration::try_from(left) {
-            tokio::time::sleep(left.min(self.rules.revocation_bound)).await;
-        }
+    /// Puts this replica where barriers wait for it, if it is not there.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the database does not answer.
+    pub(super) async fn be_counted_in(&self) -> Result<(), StorageError> {
+        self.barrier.registry().be_counted_in().await
+    }
+
+    /// Returns once no replica mints for whom a revocation has ended: when all have passed a barrier, or else at `effective_by`.
+    /// The answer's `effective_by` is never later than the return.
+    pub async fn wait_until_effective(&self, revoked: Revoked) -> Revoked {
+        let began = self.clock.monotonic();
+        // Its whole length, whatever has happened to the wall clock meanwhile.
+        let mut bound = pin!(tokio::time::sleep(self.rules.revocation_bound));
+        let passed = tokio::select! {
+            biased;
+            passed = self.barrier.passed_by_all() => passed,
+            () = &mut bound => Ok(()),
+        };
+        let outcome = match passed {
+            Ok(()) if bound.is_elapsed() => "bound",
+            Ok(()) => "passed",
+            Err(error) => {
+                tracing::warn!(error = %ErrorChain(&error), "nobody knows which replicas know of a revocation; waiting the bound out");
+                bound.await;
+                "bound"
+            }
+        };
+        let took = seconds(self.clock.monotonic().saturating_sub(began));
+        self.metrics.revocation_barrier_seconds.with_label_values(&[outcome]).observe(took);
+        Revoked { effective_by: revoked.effective_by.min(self.clock.now()), ..revoked }
     }
 
     /// What a revocation that is committed is answered with, once this replica itself mints for nobody who was ended.

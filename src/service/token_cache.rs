@@ -2,14 +2,14 @@
 //! of their life is gone.
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use quick_cache::{Weighter, sync::Cache};
 
-use crate::{crypto::signing_key::AccessToken, domain::signing_key::KeyId};
+use super::entry_size::{COUNTERS_OF_ARC, allocated, bounded, slot, with_holes};
+use crate::{clock::nanoseconds, crypto::token_frame::AccessToken, domain::signing_key::KeyId};
 
 /// How many tokens may be signed at once for different sessions without waiting for each other.
 const STRIPES: usize = 256;
@@ -26,30 +26,40 @@ pub struct TokenFor {
 /// A token and what ends its reuse.
 #[derive(Debug, Clone)]
 pub struct ReusableToken {
-    /// The token.
-    pub token: Arc<AccessToken>,
-    /// The key that signed it.
-    pub kid: KeyId,
-    /// Monotonic time from which on it is not handed out any more.
-    pub until: Duration,
-    /// The same limit by the wall clock, in microseconds since 1970, so that a clock that jumps hands out nothing stale.
-    pub until_wall: i64,
+    token: Arc<AccessToken>,
+    /// Monotonic nanoseconds.
+    until: u64,
+    until_wall: i64,
+}
+
+impl ReusableToken {
+    /// A token that is handed out until the monotonic time `until`, and until `until_wall` by the wall clock, in microseconds since
+    /// 1970, so that a clock that jumps hands out nothing stale.
+    #[must_use]
+    pub fn new(token: AccessToken, until: Duration, until_wall: i64) -> Self {
+        Self { token: Arc::new(token), until: nanoseconds(until), until_wall }
+    }
 }
 
 #[derive(Debug, Clone)]
 struct Size;
 
+impl Size {
+    fn of(token: usize) -> usize {
+        let shared = allocated(COUNTERS_OF_ARC + size_of::<AccessToken>());
+        with_holes(slot::<TokenFor, ReusableToken>() + shared + allocated(token))
+    }
+}
+
 impl Weighter<TokenFor, ReusableToken> for Size {
     fn weight(&self, _whom: &TokenFor, reusable: &ReusableToken) -> u64 {
-        const OVERHEAD: usize = 96;
-        (OVERHEAD + size_of::<ReusableToken>() + reusable.kid.as_str().len() + reusable.token.expose().len()) as u64
+        Self::of(reusable.token.own_length()) as u64
     }
 }
 
 /// Tokens that may be handed out again.
 pub struct TokenCache {
     entries: Cache<TokenFor, ReusableToken, Size>,
-    hasher: RandomState,
     stripes: Vec<Mutex<()>>,
 }
 
@@ -63,20 +73,17 @@ impl TokenCache {
     /// An empty cache of at most about `bytes`.
     #[must_use]
     pub fn new(bytes: u64) -> Self {
-        const TYPICAL: u64 = 768;
-        let expected = usize::try_from(bytes / TYPICAL).unwrap_or(usize::MAX);
-        Self {
-            entries: Cache::with_weighter(expected, bytes, Size),
-            hasher: RandomState::new(),
-            stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
-        }
+        const TYPICAL: usize = 384;
+        let stripes = (0..STRIPES).map(|_| Mutex::new(())).collect();
+        Self { entries: bounded(bytes, Size::of(TYPICAL), Size), stripes }
     }
 
     /// The token for `whom`, if it may still be handed out.
     #[must_use]
     pub fn get(&self, whom: TokenFor, kid: &KeyId, monotonic: Duration, wall: i64) -> Option<Arc<AccessToken>> {
         let reusable = self.entries.get(&whom)?;
-        let usable = reusable.kid == *kid && monotonic < reusable.until && wall < reusable.until_wall;
+        let in_time = nanoseconds(monotonic) < reusable.until && wall < reusable.until_wall;
+        let usable = in_time && reusable.token.kid() == kid;
         usable.then_some(reusable.token)
     }
 
@@ -92,8 +99,11 @@ impl TokenCache {
         wall: i64,
         sign: impl FnOnce() -> Result<ReusableToken, E>,
     ) -> Result<(Arc<AccessToken>, bool), E> {
-        #[expect(clippy::cast_possible_truncation, reason = "only the low bits choose a stripe")]
-        let stripe = self.hasher.hash_one(whom) as usize % STRIPES;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "states are numbered, and only the low bits choose a stripe"
+        )]
+        let stripe = (whom.state as usize).wrapping_add(whom.audience) % STRIPES;
         let _signing = self.stripes[stripe].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(token) = self.get(whom, kid, monotonic, wall) {
             return Ok((token, true));
@@ -108,6 +118,12 @@ impl TokenCache {
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How many bytes they take, within a fifth.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.entries.weight()
     }
 
     /// Whether none is kept.

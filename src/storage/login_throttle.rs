@@ -96,6 +96,8 @@ impl LoginThrottleStore {
     /// [`StorageError`] when the database does not answer.
     pub async fn sweep(&self, now: OffsetDateTime, most: u32) -> Result<u64, StorageError> {
         let most = i64::from(most);
-        self.database.execute(&queries::LOGIN_THROTTLE_SWEEP, &[/* swept_at */ &now, /* most */ &most]).await
+        let query = &queries::LOGIN_THROTTLE_SWEEP;
+        let row = self.database.row(query, &[/* swept_at */ &now, /* most */ &most]).await?;
+        Ok(row.map_or(0, |row| row.get::<_, i64>("swept").unsigned_abs()))
     }
 }

@@ -2,7 +2,13 @@
 //!
 //! Every connection is to a server that takes writes: a replica cannot be asked whether a session is revoked.
 
-use std::{error::Error, fmt, io, num::NonZeroUsize, time::Duration};
+use std::{
+    error::Error,
+    fmt, io,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use deadpool_postgres::{
     BuildError, Hook, HookError, Manager, ManagerConfig, Object, PoolError as DeadpoolError, RecyclingMethod, Runtime,
@@ -35,6 +41,17 @@ pub struct PoolOptions {
     pub wait_timeout: Duration,
     /// After how long the server gives a statement up. Waits for a lock are given half of it.
     pub query_timeout: Duration,
+    /// What stands between.
+    pub between: Between,
+}
+
+/// What stands between the pool and the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Between {
+    /// Nothing that matters: a connection is to the same server process for as long as it lasts.
+    Nothing,
+    /// A pooler in transaction mode: a connection may be to another server process in each transaction.
+    TransactionPooler,
 }
 
 /// A pool of connections to one database; clones share it.
@@ -43,7 +60,18 @@ pub struct Pool {
     connections: deadpool_postgres::Pool,
     home: Handle,
     get_timeout: Duration,
-    beside: Option<deadpool_postgres::Pool>,
+    recipe: Arc<Recipe>,
+    /// Pools on other runtimes that were made from this one, and are counted with it.
+    branches: Arc<Mutex<Vec<deadpool_postgres::Pool>>>,
+    /// Another pool to the same server.
+    beside: Option<Arc<Pool>>,
+}
+
+/// What connections are made of.
+struct Recipe {
+    config: Config,
+    tls: MakeRustlsConnect,
+    options: PoolOptions,
 }
 
 /// Why a pool could not be set up; nothing was sent to the database yet.
@@ -91,14 +119,31 @@ impl Pool {
     /// # Errors
     /// [`PoolSetupError`] when a certificate file cannot be used, or there is no runtime.
     pub fn new(url: &DatabaseUrl, options: PoolOptions) -> Result<Self, PoolSetupError> {
-        Self::build(url.driver_config(options.connect_timeout), tls::connector(url)?, options)
+        Self::build(Recipe { config: url.driver_config(options.connect_timeout), tls: tls::connector(url)?, options })
     }
 
-    fn build(config: Config, tls: MakeRustlsConnect, options: PoolOptions) -> Result<Self, PoolSetupError> {
+    /// One connection more to the same server, for the runtime of this call and nobody else. It counts as one of this pool's,
+    /// beyond its size. Close it before that runtime ends.
+    ///
+    /// # Errors
+    /// [`PoolSetupError::Build`] when there is no runtime.
+    pub fn branch(&self) -> Result<Self, PoolSetupError> {
+        let options = PoolOptions { size: NonZeroUsize::MIN, ..self.recipe.options };
+        let Recipe { config, tls, .. } = &*self.recipe;
+        let branch = Self::build(Recipe { config: config.clone(), tls: tls.clone(), options })?;
+        let mut branches = self.branches.lock().unwrap_or_else(PoisonError::into_inner);
+        branches.retain(|branch| !branch.is_closed());
+        branches.push(branch.connections.clone());
+        Ok(branch.beside(self))
+    }
+
+    fn build(recipe: Recipe) -> Result<Self, PoolSetupError> {
         let home = Handle::try_current().map_err(|_| BuildError::NoRuntimeSpecified)?;
+        let Recipe { config, tls, options } = &recipe;
         // Fast recycling makes no round trip: a dead connection shows in the first statement.
-        let manager = Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let settings = settings(options.query_timeout);
+        let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(config.clone(), tls.clone(), fast);
+        let settings = settings(*options);
         let connections = deadpool_postgres::Pool::builder(manager)
             .max_size(options.size.get())
             .runtime(Runtime::Tokio1)
@@ -112,7 +157,8 @@ impl Pool {
                 Box::pin(async move { prepare(connection, &settings).await })
             }))
             .build()?;
-        Ok(Self { connections, beside: None, home, get_timeout: options.wait_timeout + options.connect_timeout })
+        let get_timeout = options.wait_timeout + options.connect_timeout;
+        Ok(Self { connections, home, get_timeout, recipe: Arc::new(recipe), branches: Arc::default(), beside: None })
     }
 
     /// Takes a free connection, makes one where there may be more, or waits.
@@ -140,24 +186,45 @@ impl Pool {
         }
     }
 
-    /// How the pool is doing now.
+    /// What stands between the pool and the server.
+    #[must_use]
+    pub fn between(&self) -> Between {
+        self.recipe.options.between
+    }
+
+    /// How the pool is doing now, its branches included.
     #[must_use]
     pub fn status(&self) -> PoolStatus {
-        let status = self.connections.status();
-        PoolStatus { size: status.size, available: status.available, waiting: status.waiting }
+        let mut sum = PoolStatus { size: 0, available: 0, waiting: 0 };
+        for status in self.all().iter().map(deadpool_postgres::Pool::status) {
+            sum.size += status.size;
+            sum.available += status.available;
+            sum.waiting += status.waiting;
+        }
+        sum
     }
 
     /// The same pool, telling another one to the same server when connections are to be made anew.
     #[must_use]
     pub fn beside(self, other: &Self) -> Self {
-        Self { beside: Some(other.connections.clone()), ..self }
+        Self { beside: Some(Arc::new(other.clone())), ..self }
     }
 
-    /// Closes the connections, here and beside, that are idle and that nobody has taken for `unused_for`.
+    /// Closes the connections, here, in branches and beside, that are idle and that nobody has taken for `unused_for`.
     pub(super) fn close_idle(&self, unused_for: Duration) {
-        for connections in [&self.connections].into_iter().chain(&self.beside) {
+        for connections in self.all() {
             drop(connections.retain(|_, metrics| metrics.last_used() < unused_for));
         }
+        if let Some(beside) = &self.beside {
+            beside.close_idle(unused_for);
+        }
+    }
+
+    /// Its own connections and those of its branches.
+    fn all(&self) -> Vec<deadpool_postgres::Pool> {
+        let branches = self.branches.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = branches.iter().filter(|branch| !branch.is_closed());
+        std::iter::once(&self.connections).chain(open).cloned().collect()
     }
 
     /// Has every connection prepare its statements anew.
@@ -165,9 +232,10 @@ impl Pool {
         self.connections.manager().statement_caches.clear();
     }
 
-    /// Closes idle connections, ends all waits with [`PoolError::Closed`], and closes the rest as they are returned.
+    /// Closes idle connections, ends all waits with [`PoolError::Closed`], and closes the rest as they are returned. Branches are
+    /// closed too.
     pub fn close(&self) {
-        self.connections.close();
+        self.all().iter().for_each(deadpool_postgres::Pool::close);
     }
 }
 
@@ -216,13 +284,24 @@ pub async fn connect_once(url: &DatabaseUrl, connect_timeout: Duration) -> Resul
 /// The settings of a pooled connection, by `SET` and not as startup options, which poolers refuse.
 ///
 /// The generic plan keeps a cached statement from being planned anew for its first executions.
-fn settings(query_timeout: Duration) -> String {
+/// A pooler would give them to others: behind one, each transaction sets its own.
+fn settings(options: PoolOptions) -> String {
+    const RECOVERY: &str = "SELECT pg_is_in_recovery()::text";
+    match options.between {
+        Between::Nothing => {
+            format!("{}; SET plan_cache_mode = force_generic_plan; {RECOVERY}", limits("", options.query_timeout))
+        }
+        Between::TransactionPooler => RECOVERY.to_owned(),
+    }
+}
+
+/// How long a statement, a lock and a silence in a transaction may take, for the connection or (`LOCAL `) the transaction.
+pub(super) fn limits(scope: &str, query_timeout: Duration) -> String {
     let statement = milliseconds(query_timeout);
     let lock = milliseconds(query_timeout / 2);
     format!(
-        "SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
-         SET idle_in_transaction_session_timeout = {statement}; SET plan_cache_mode = force_generic_plan; \
-         SELECT pg_is_in_recovery()::text"
+        "SET {scope}statement_timeout = {statement}; SET {scope}lock_timeout = {lock}; \
+         SET {scope}idle_in_transaction_session_timeout = {statement}"
     )
 }
 
@@ -234,11 +313,15 @@ fn milliseconds(duration: Duration) -> i32 {
 /// Applies the settings and refuses a replica, in one round trip.
 async fn prepare(connection: &Client, settings: &str) -> Result<(), HookError> {
     let answer = connection.simple_query(settings).await.map_err(HookError::Backend)?;
-    let primary = answer.iter().any(|message| match message {
+    if takes_writes(&answer) { Ok(()) } else { Err(HookError::message(IN_RECOVERY)) }
+}
+
+/// Whether the last of the statements, which asked whether the server is in recovery, was answered with no.
+pub(super) fn takes_writes(answer: &[SimpleQueryMessage]) -> bool {
+    answer.iter().any(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0) == Some("false"),
         _ => false,
-    });
-    if primary { Ok(()) } else { Err(HookError::message(IN_RECOVERY)) }
+    })
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ fn options() -> PoolOptions {
         connect_timeout: Duration::from_secs(5),
         wait_timeout: Duration::from_millis(100),
         query_timeout: Duration::from_millis(1500),
+        between: Between::Nothing,
     }
 }
 
@@ -134,7 +135,7 @@ async fn a_server_that_falls_silent_after_the_login_is_a_connect_error_in_time()
     let mut config = url.driver_config(SLACK);
     config.target_session_attrs(TargetSessionAttrs::Any);
     let options = PoolOptions { connect_timeout: Duration::from_millis(200), ..options() };
-    let pool = Pool::build(config, tls::connector(&url).unwrap(), options).unwrap();
+    let pool = Pool::build(Recipe { config, tls: tls::connector(&url).unwrap(), options }).unwrap();
 
     let clock = SystemClock::new();
     assert!(matches!(pool.get().await, Err(PoolError::Connect(_))));
@@ -154,7 +155,7 @@ async fn a_replica_is_refused() {
     // The pool's own question finds out too, should the driver's let one through.
     let mut config = url.driver_config(SLACK);
     config.target_session_attrs(TargetSessionAttrs::Any);
-    let pool = Pool::build(config, tls::connector(&url).unwrap(), options()).unwrap();
+    let pool = Pool::build(Recipe { config, tls: tls::connector(&url).unwrap(), options: options() }).unwrap();
     assert!(matches!(pool.get().await, Err(PoolError::ReadOnlyServer)));
     assert_eq!(pool.status(), PoolStatus { size: 0, available: 0, waiting: 0 });
 }

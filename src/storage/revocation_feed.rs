@@ -2,6 +2,7 @@
 
 use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
 
+use futures_util::future::join3;
 use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 use tokio_postgres::{
     AsyncMessage, Client, Row,
@@ -9,12 +10,26 @@ use tokio_postgres::{
 };
 use uuid::Uuid;
 
-use super::{error::StorageError, pool::PoolError, queries, tls, url::DatabaseUrl};
+use super::{
+    error::StorageError,
+    pool::{Between, PoolError, limits},
+    queries,
+    replicas::ReplicaId,
+    tls,
+    url::DatabaseUrl,
+};
 use crate::{
     clock::Clock,
     domain::{session::SessionId, subject::Subject},
     telemetry::metrics::{Metrics, seconds},
 };
+
+/// Most rows of one reading. Where there are more, everyone counts as concerned: that costs readings of sessions, never memory.
+const MAX_ROWS: usize = 20_000;
+
+/// How many seconds of the database's time between two readings over one connection count as a silence, in which rows may have been
+/// swept. They are swept when they are three times as old.
+const LONGEST_SILENCE: f64 = 300.0;
 
 /// A place in the log: every transaction with a lower id had ended when it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,16 +70,23 @@ pub struct Reading {
     pub horizon: Horizon,
     /// Which server answered: another text after a failover or a restart. Transaction ids of two servers do not compare.
     pub server: String,
-    /// Whether a connection was made for it. A server that has crashed gives the ids of lost transactions again, and may keep its
-    /// start time; connections it never keeps.
+    /// Whether a connection was made for it, or the server says that transactions were lost or much time has passed. A server that
+    /// has crashed gives the ids of lost transactions again, and may keep its start time; connections it never keeps, but a pooler
+    /// does. And a replica that was paused together with its machine has no clock that tells.
     pub reconnected: bool,
-    /// Rows, in no order; some of them may have been read before.
+    /// Whether this replica was in the registry, so that barriers wait for it.
+    pub registered: bool,
+    /// The barrier that this replica may pass once it has marked what this reading found; absent where it has.
+    pub barrier: Option<i64>,
+    /// Rows that no reading over the same connection has found before, in no order.
     pub entries: Vec<LogEntry>,
 }
 
 /// Reads the log. One reading at a time.
 pub struct RevocationFeed {
+    replica: ReplicaId,
     url: DatabaseUrl,
+    between: Between,
     connect_timeout: Duration,
     query_timeout: Duration,
     clock: Arc<dyn Clock>,
@@ -75,6 +97,8 @@ pub struct RevocationFeed {
 
 struct Connection {
     client: Client,
+    /// What the last reading over it could see, and when that was by the database's clock.
+    seen: Option<(String, f64)>,
     task: JoinHandle<()>,
 }
 
@@ -94,13 +118,16 @@ impl RevocationFeed {
     /// A feed that connects when it is first read. A reading is given up after `query_timeout`.
     #[must_use]
     pub fn new(
+        replica: ReplicaId,
         url: DatabaseUrl,
+        between: Between,
         connect_timeout: Duration,
         query_timeout: Duration,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Self {
-        Self { url, connect_timeout, query_timeout, clock, metrics, woken: Arc::new(Notify::new()), connection: None }
+        let woken = Arc::new(Notify::new());
+        Self { replica, url, between, connect_timeout, query_timeout, clock, metrics, woken, connection: None }
     }
 
     /// Is told when the database says that there may be something new. A hint only: behind some poolers it never comes.
@@ -109,15 +136,15 @@ impl RevocationFeed {
         Arc::clone(&self.woken)
     }
 
-    /// Reads what was logged since `cursor`; without one, only where the log stands. Beside it: how many seconds ago each entry was
-    /// written, in their order.
+    /// Reads what the last reading could not see; over a new connection, only where the log stands. Beside it: how many seconds ago
+    /// each entry was written, in their order.
     ///
     /// # Errors
     /// [`StorageError`]; the next reading makes a new connection.
-    pub async fn read(&mut self, cursor: Option<Horizon>) -> Result<(Reading, Vec<f64>), StorageError> {
+    pub async fn read(&mut self) -> Result<(Reading, Vec<f64>), StorageError> {
         let name = queries::REVOCATION_POLL.name;
         let began = self.clock.monotonic();
-        let result = match timeout(self.query_timeout, self.read_unbounded(cursor)).await {
+        let result = match timeout(self.query_timeout, self.read_unbounded()).await {
             Ok(result) => result,
             Err(_) => Err(StorageError::TimedOut { query: name }),
         };
@@ -131,18 +158,32 @@ impl RevocationFeed {
         result
     }
 
-    async fn read_unbounded(&mut self, cursor: Option<Horizon>) -> Result<(Reading, Vec<f64>), StorageError> {
+    async fn read_unbounded(&mut self) -> Result<(Reading, Vec<f64>), StorageError> {
         let query = &queries::REVOCATION_POLL;
-        let (connection, reconnected) = match self.connection.take() {
+        let (mut connection, reconnected) = match self.connection.take() {
             Some(connection) if !connection.client.is_closed() => (connection, false),
             _ => (self.connect().await?, true),
         };
-        let cursor = cursor.map(|horizon| horizon.0.to_string());
-        // Typed, so that no statement is kept on a server connection that a pooler may take away.
-        let rows = connection.client.query_typed(query.text, &[(/* cursor */ &cursor, Type::TEXT)]).await;
+        let seen = connection.seen.as_ref().map(|(snapshot, _)| snapshot);
+        let limit = i64::try_from(MAX_ROWS + 1).unwrap_or(i64::MAX);
+        let replica = self.replica.as_uuid();
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(/* seen */ &seen, Type::TEXT), (/* limit */ &limit, Type::INT8), (/* replica_id */ &replica, Type::UUID)];
+        // Typed, so that no statement is kept on a server connection that a pooler may take away; and with limits for this
+        // transaction, so that the server gives up as well. All of it is sent at once.
+        let begin = format!("BEGIN READ ONLY; {}", limits("LOCAL ", self.query_timeout));
+        let client = &connection.client;
+        let polling = client.query_typed(query.text, &parameters);
+        let (opened, rows, ended) = join3(client.batch_execute(&begin), polling, client.batch_execute("COMMIT")).await;
+        let rows = opened.and(rows).and_then(|rows| ended.map(|()| rows));
         let rows = rows.map_err(|source| StorageError::Query { query: query.name, source })?;
+        let seen: Option<(String, f64)> = rows.first().map(|row| (row.get("snapshot"), row.get("read_at")));
+        let reconnected = reconnected || has_a_gap(connection.seen.as_ref(), seen.as_ref());
+        let reading = reading(query.name, &rows, reconnected)?;
+        // Only now, and together with the connection: a reading that is broken off is made anew, over another one.
+        connection.seen = seen;
         self.connection = Some(connection);
-        reading(query.name, &rows, reconnected)
+        Ok(reading)
     }
 
     /// Deletes at most `limit` rows of transactions that had ended at `horizon`; returns how many.
@@ -179,13 +220,27 @@ impl RevocationFeed {
                 }
             }
         });
-        let connection = Connection { client, task };
-        if let Err(error) = connection.client.batch_execute("LISTEN ephemint_revocation").await {
+        let connection = Connection { client, seen: None, task };
+        if self.between == Between::TransactionPooler {
+            // Listening would be another's as soon as it is said.
+        } else if let Err(error) = connection.client.batch_execute("LISTEN ephemint_revocation").await {
             // Some engines have no LISTEN. Polling alone finds everything, only later.
             tracing::debug!(error = &error as &dyn std::error::Error, "no notifications from this database");
         }
         Ok(connection)
     }
+}
+
+/// Whether rows may be missing between two readings over one connection: behind a pooler it outlives a crash of the server, and
+/// everywhere a long sleep of the replica.
+fn has_a_gap(before: Option<&(String, f64)>, now: Option<&(String, f64)>) -> bool {
+    let (Some((earlier, earlier_at)), Some((snapshot, read_at))) = (before, now) else { return true };
+    next_id(snapshot) < next_id(earlier) || read_at - earlier_at > LONGEST_SILENCE
+}
+
+/// The first transaction id that was not given yet, from the text form of a snapshot: `xmin:xmax:running,…`.
+fn next_id(snapshot: &str) -> Option<u64> {
+    snapshot.split(':').nth(1)?.parse().ok()
 }
 
 fn reading(query: &'static str, rows: &[Row], reconnected: bool) -> Result<(Reading, Vec<f64>), StorageError> {
@@ -208,8 +263,43 @@ fn reading(query: &'static str, rows: &[Row], reconnected: bool) -> Result<(Read
         };
         Ok(Some((LogEntry { written_by, concerned }, row.get("age_seconds"))))
     };
-    let found: Vec<_> = rows.iter().filter_map(|row| entry(row).transpose()).collect::<Result<_, _>>()?;
+    let found: Vec<_> = if rows.len() > MAX_ROWS {
+        // No row is like it, so it is never taken for one that is known.
+        vec![(LogEntry { written_by: Horizon(0), concerned: Concerned::Everyone }, 0.0)]
+    } else {
+        rows.iter().filter_map(|row| entry(row).transpose()).collect::<Result<_, _>>()?
+    };
     let (entries, ages) = found.into_iter().unzip();
-    let horizon = horizon(first, "horizon").ok_or(corrupt("no horizon"))??;
-    Ok((Reading { horizon, server: first.get("server"), reconnected, entries }, ages))
+    let barrier: i64 = first.get::<_, Option<i64>>("barrier").ok_or(corrupt("no barrier"))?;
+    let passed: Option<i64> = first.get("passed");
+    let reading = Reading {
+        horizon: horizon(first, "horizon").ok_or(corrupt("no horizon"))??,
+        server: first.get("server"),
+        reconnected,
+        registered: passed.is_some(),
+        barrier: passed.filter(|passed| *passed < barrier).map(|_| barrier),
+        entries,
+    };
+    Ok((reading, ages))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_transactions_and_a_long_silence_are_gaps() {
+        let reading = |snapshot: &str, read_at: f64| Some((snapshot.to_owned(), read_at));
+        let before = reading("700:708:700,705", 1_000.0);
+        let has_a_gap = |now| has_a_gap(before.as_ref(), Option::as_ref(&now));
+        assert!(!has_a_gap(reading("700:708:700,705", 1_000.5)));
+        assert!(!has_a_gap(reading("709:709:", 1_300.0)));
+        assert!(!has_a_gap(reading("709:709:", 900.0)), "a clock that is put back");
+        assert!(has_a_gap(reading("709:709:", 1_300.5)), "as long as after a sleep");
+        assert!(has_a_gap(reading("700:707:", 1_000.5)), "ids that are given again");
+        for text in ["", "700", "700:", "700:x:"] {
+            assert!(has_a_gap(reading(text, 1_000.5)), "{text:?}");
+        }
+        assert!(super::has_a_gap(None, before.as_ref()), "the first reading");
+    }
 }

@@ -6,9 +6,10 @@ use deadpool_postgres::Object;
 use tokio_postgres::{Error, Row, types::ToSql};
 
 use super::{
+    behind_pooler::BehindPooler,
     error::StorageError,
     loan::Loan,
-    pool::{Pool, PoolStatus},
+    pool::{Between, Pool, PoolError, PoolSetupError, PoolStatus},
     queries::Query,
 };
 use crate::{
@@ -23,6 +24,8 @@ pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    /// Where a pooler stands in between.
+    pooled: Option<Arc<BehindPooler>>,
     query_timeout: Duration,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -38,13 +41,25 @@ impl Database {
     /// Wraps a pool. A statement that takes longer than `query_timeout` is given up, and its connection with it.
     #[must_use]
     pub fn new(pool: Pool, query_timeout: Duration, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
-        Self { pool, query_timeout, clock, metrics }
+        let pooled = match pool.between() {
+            Between::Nothing => None,
+            Between::TransactionPooler => Some(Arc::new(BehindPooler::new(query_timeout))),
+        };
+        Self { pool, pooled, query_timeout, clock, metrics }
     }
 
     /// How many connections there are, for metrics.
     #[must_use]
     pub fn pool_status(&self) -> PoolStatus {
         self.pool.status()
+    }
+
+    /// The same database over one connection more, for the runtime of this call and nobody else.
+    ///
+    /// # Errors
+    /// [`PoolSetupError`] when there is no runtime.
+    pub(super) fn branch(&self) -> Result<Self, PoolSetupError> {
+        Ok(Self { pool: self.pool.branch()?, ..self.clone() })
     }
 
     /// Closes every connection; later statements fail as unavailable.
@@ -94,26 +109,54 @@ impl Database {
     pub(super) async fn begin(&self) -> Result<Transaction<'_>, StorageError> {
         let client = self.client().await?;
         let mut transaction = Transaction { database: self, client: Some(client) };
-        transaction.control(&BEGIN).await?;
+        let begin = self.pooled.as_ref().map_or(BEGIN.text, |pooled| pooled.begin());
+        transaction.control(&BEGIN, begin).await?;
         Ok(transaction)
     }
 
     async fn rows_once(&self, query: &'static Query, parameters: Parameters<'_>) -> Result<Vec<Row>, StorageError> {
+        self.learn(query).await?;
         let loan = self.borrow().await?;
         let client = loan.connection()?;
-        let work = async { client.query(&client.prepare_cached(query.text).await?, parameters).await };
-        let result = self.bounded(query, work).await;
+        let work = async {
+            match &self.pooled {
+                None => client.query(&client.prepare_cached(query.text).await?, parameters).await.map(Some),
+                Some(pooled) => pooled.rows_alone(client, query, parameters).await,
+            }
+        };
+        let result = self.bounded(query, work).await.and_then(|rows| rows.ok_or_else(takes_no_writes));
         loan.end(&result);
         result
     }
 
     async fn execute_once(&self, query: &'static Query, parameters: Parameters<'_>) -> Result<u64, StorageError> {
+        self.learn(query).await?;
         let loan = self.borrow().await?;
         let client = loan.connection()?;
-        let work = async { client.execute(&client.prepare_cached(query.text).await?, parameters).await };
-        let result = self.bounded(query, work).await;
+        let work = async {
+            match &self.pooled {
+                None => client.execute(&client.prepare_cached(query.text).await?, parameters).await.map(Some),
+                Some(pooled) => pooled.execute_alone(client, query, parameters).await,
+            }
+        };
+        let result = self.bounded(query, work).await.and_then(|rows| rows.ok_or_else(takes_no_writes));
         loan.end(&result);
         result
+    }
+
+    /// Behind a pooler, has a statement's parameters looked up before it runs for the first time.
+    async fn learn(&self, query: &'static Query) -> Result<(), StorageError> {
+        match &self.pooled {
+            Some(pooled) if !pooled.knows(query) => {
+                let client = self.client().await?;
+                let learning = async { pooled.learn(client, query).await };
+                let learnt = tokio::time::timeout(self.query_timeout, learning).await;
+                learnt
+                    .map_err(|_| StorageError::TimedOut { query: query.name })?
+                    .map_err(|source| StorageError::Query { query: query.name, source })
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn borrow(&self) -> Result<Loan, StorageError> {
@@ -163,13 +206,23 @@ impl Transaction<'_> {
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, StorageError> {
         let client = self.client()?;
-        let work = async { client.query(&client.prepare_cached(query.text).await?, parameters).await };
+        let work = async {
+            match &self.database.pooled {
+                None => client.query(&client.prepare_cached(query.text).await?, parameters).await,
+                Some(pooled) => pooled.rows(client, query, parameters).await,
+            }
+        };
         self.database.bounded(query, work).await
     }
 
     pub(super) async fn execute(&self, query: &'static Query, parameters: Parameters<'_>) -> Result<u64, StorageError> {
         let client = self.client()?;
-        let work = async { client.execute(&client.prepare_cached(query.text).await?, parameters).await };
+        let work = async {
+            match &self.database.pooled {
+                None => client.execute(&client.prepare_cached(query.text).await?, parameters).await,
+                Some(pooled) => pooled.execute(client, query, parameters).await,
+            }
+        };
         self.database.bounded(query, work).await
     }
 
@@ -184,15 +237,15 @@ impl Transaction<'_> {
 
     /// Makes the changes durable.
     pub(super) async fn commit(mut self) -> Result<(), StorageError> {
-        self.control(&COMMIT).await?;
+        self.control(&COMMIT, COMMIT.text).await?;
         // Whole again: back to the pool.
         drop(self.client.take());
         Ok(())
     }
 
-    async fn control(&mut self, query: &'static Query) -> Result<(), StorageError> {
+    async fn control(&mut self, query: &'static Query, text: &str) -> Result<(), StorageError> {
         let client = self.client()?;
-        self.database.bounded(query, client.batch_execute(query.text)).await
+        self.database.bounded(query, client.batch_execute(text)).await
     }
 
     fn client(&self) -> Result<&Object, StorageError> {
@@ -217,6 +270,10 @@ pub(super) fn one_row(query: &'static Query, rows: u64) -> Result<(), StorageErr
 /// Tells whether one row or none was touched; more is an error.
 pub(super) fn at_most_one_row(query: &'static Query, rows: u64) -> Result<bool, StorageError> {
     if rows <= 1 { Ok(rows == 1) } else { Err(StorageError::RowCount { query: query.name, rows }) }
+}
+
+fn takes_no_writes() -> StorageError {
+    StorageError::Unavailable(PoolError::ReadOnlyServer)
 }
 
 fn too_many(query: &'static Query, rows: usize) -> StorageError {

@@ -93,22 +93,6 @@ impl SessionStore {
             .transpose()
     }
 
-    /// The sessions of several presented tokens, alive or not; nothing for tokens that no session has.
-    ///
-    /// # Errors
-    /// [`StorageError`] when the database does not answer.
-    pub async fn find_by_token_digests(
-        &self,
-        digests: &[SessionTokenDigest],
-    ) -> Result<Vec<FoundSession>, StorageError> {
-        let digests: Vec<&[u8]> = digests.iter().map(AsRef::as_ref).collect();
-        let query = &queries::SESSION_FIND_BY_TOKEN_DIGEST;
-        let rows = self.lookups.rows(query, &[/* token_digests */ &digests]).await?;
-        let found =
-            |row: &Row| Ok(FoundSession { session: session(query.name, row)?, stored_digest: row.get("token_digest") });
-        rows.iter().map(found).collect()
-    }
-
     /// One session by its public handle.
     ///
     /// # Errors

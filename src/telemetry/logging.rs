@@ -10,6 +10,8 @@ use std::{
 use tracing::Metadata;
 use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
+use super::span_fields::SpanFields;
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -54,6 +56,7 @@ pub fn init(format: LogFormat, level: &str, quiet: bool) -> Result<(), AlreadySe
     let registry = tracing_subscriber::registry().with(filter).with(filter_fn(move |line| !expected(line)));
     let result = if json {
         let layer = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+        let layer = layer.fmt_fields(SpanFields);
         registry.with(layer.with_writer(std::io::stderr)).try_init()
     } else {
         registry.with(fmt::layer().compact().with_target(false).with_writer(std::io::stderr)).try_init()

@@ -117,10 +117,18 @@ metrics! {
     sessions_active: Gauge;
     /// Time from the writing of a row of the revocation log until this replica has read it, in seconds.
     revocation_propagation_seconds: Histogram(PROPAGATION);
+    /// Time that `wait=all` took, in seconds: until every replica had `passed`, or until the `bound`.
+    revocation_barrier_seconds: HistogramVec(PROPAGATION)["outcome"];
     /// Whether this replica follows the revocation log, so that it may use what it keeps in memory: 1 or 0.
     invalidation_healthy: IntGauge;
     /// How long ago the last successful reading of the revocation log began, in seconds; NaN before the first.
     invalidation_lag_seconds: Gauge;
+    /// Sessions that the feed of revocations names.
+    revocations_feed_entries: IntGauge;
+    /// Requests that wait for changes of the feed of revocations, event streams included.
+    revocations_feed_listeners: IntGauge;
+    /// Whether this replica could serve the feed of revocations: 1 or 0. Nobody follows it where it is 0 all the time.
+    revocations_feed_complete: IntGauge;
     /// How long this replica may take to notice a revocation (`exchange.max_staleness`), in seconds.
     exchange_max_staleness_seconds: Gauge;
     /// Canary sessions that this replica still believed when it should have known of their revocation: a broken promise.

@@ -3,3 +3,4 @@
 pub mod error_chain;
 pub mod logging;
 pub mod metrics;
+mod span_fields;

@@ -2,6 +2,7 @@
 
 mod cookies;
 mod cross_site;
+mod keeping;
 mod refusals;
 mod requests;
 

@@ -15,7 +15,7 @@ use crate::support::{
     proxy::DatabaseProxy,
 };
 
-const FIND: &str = "session/find_by_token_digest";
+const FIND: &str = "session/read_for_exchange";
 
 /// How many statements have looked for presented tokens.
 async fn lookups(app: &TestApp) -> f64 {
@@ -28,6 +28,13 @@ async fn signatures(app: &TestApp) -> f64 {
 
 async fn exchanges(app: &TestApp, source: &str) -> f64 {
     sample(&app.metrics().await, "ephemint_exchanges_total", &["outcome=\"issued\"", &format!("source=\"{source}\"")])
+}
+
+/// When the last reading for exchanges began that is in this state, in microseconds since 1970.
+async fn last_reading(app: &TestApp, state: &str) -> i64 {
+    let begun = "SELECT coalesce((extract(epoch FROM max(query_start)) * 1000000)::bigint, 0) FROM pg_stat_activity
+                  WHERE datname = current_database() AND query LIKE '-- session/read_for_exchange%'";
+    app.database.count(&format!("{begun} {state}")).await
 }
 
 /// A service that has read the revocation log, so that it believes its memory from the start.
@@ -101,6 +108,7 @@ async fn whatever_ends_a_session_ends_it_in_memory_too() {
              ON CONFLICT (subject) DO UPDATE SET revocation_epoch = subject_state.revocation_epoch + 1",
         "UPDATE global_state SET revocation_epoch = revocation_epoch + 1",
         "UPDATE subject_state SET disabled_at = TIMESTAMPTZ '2026-01-01' WHERE subject = 'alice'",
+        "SET search_path = ''; UPDATE public.session SET revoked_at = created_at, revoke_reason = 'admin' WHERE subject = 'bob'",
         "DELETE FROM session WHERE subject = 'bob'",
         "TRUNCATE session CASCADE",
     ];
@@ -242,7 +250,8 @@ async fn a_reading_that_was_under_way_is_believed_no_longer_than_memory() {
     let database = TestDatabase::migrated().await;
     let proxy = DatabaseProxy::open().await;
     let url = proxy.url(&database.name);
-    let slow = "[database]
+    let slow = "gateway.workers = 1
+         [database]
          query_timeout = '20s'
          pool_size = 1
          [exchange]
@@ -254,13 +263,8 @@ async fn a_reading_that_was_under_way_is_believed_no_longer_than_memory() {
     app.follower.poll().await.unwrap();
     // A connection is open, and the statement prepared.
     assert_eq!(app.exchange(&other.cookie()).await.status(), StatusCode::OK);
-    let last_begun = async |state: &str| {
-        let begun = "SELECT coalesce((extract(epoch FROM max(query_start)) * 1000000)::bigint, 0) FROM pg_stat_activity
-                      WHERE datname = current_database() AND query LIKE '-- session/find_by_token_digest%'";
-        app.database.count(&format!("{begun} {state}")).await
-    };
     let in_flight = async || sample(&app.metrics().await, "ephemint_exchanges_in_flight", &[]);
-    let before = last_begun("").await;
+    let before = last_reading(&app, "").await;
     // Nobody tells this replica what happens, and it cannot ask.
     let lock = app.database.client().await;
     app.database.execute("ALTER TABLE session DISABLE TRIGGER session_changed").await;
@@ -269,7 +273,7 @@ async fn a_reading_that_was_under_way_is_believed_no_longer_than_memory() {
     proxy.delay(Duration::from_secs(2));
     let joining = async {
         // The row has been read, and the answer is on its way.
-        let is_read = async || last_begun("AND state = 'idle'").await > before;
+        let is_read = async || last_reading(&app, "AND state = 'idle'").await > before;
         eventually("the row was read", async || is_read().await.then_some(())).await;
         let meddling = async {
             eventually("both are waiting", async || (in_flight().await > 1.5).then_some(())).await;

@@ -124,6 +124,8 @@ async fn ending_the_current_session_takes_its_cookie_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_can_wait_until_no_replica_mints() {
     let app = TestApp::spawn_with("exchange.max_staleness = '300ms'\nexchange.timeout = '200ms'").await;
+    // Another replica, which does not notice.
+    app.database.execute("INSERT INTO replica VALUES (gen_random_uuid(), 0, 0, 60)").await;
     let [desk, phone] = [app.given_session("alice").await, app.given_session("alice").await];
     let clock = ephemint::clock::SystemClock::new();
     let path = format!("/sessions/{}?wait=all", phone.id);

@@ -1,9 +1,14 @@
 //! Two replicas on one database, as real processes: what is revoked on one is dead on the other within the bound, whatever is cut,
 //! frozen, delayed or paused.
 
-use std::time::Duration;
+mod barrier;
+mod promptly;
+mod race;
+
+use std::{io::Write as _, time::Duration};
 
 use ephemint::clock::{Clock as _, SystemClock};
+use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -51,8 +56,17 @@ impl Pair {
     }
 
     async fn session(&self) -> Held {
-        let start = self.http.post(format!("http://{}/admin/sessions", self.one.admin)).bearer_auth(&self.secret);
-        let started: Value = start.json(&json!({ "subject": "alice" })).send().await.unwrap().json().await.unwrap();
+        self.session_of("alice").await
+    }
+
+    async fn session_of(&self, subject: &str) -> Held {
+        // A busy machine may answer with 503 first.
+        let started = eventually("a session", async || {
+            let start = self.http.post(format!("http://{}/admin/sessions", self.one.admin)).bearer_auth(&self.secret);
+            let answer = start.json(&json!({ "subject": subject })).send().await.unwrap();
+            if answer.status() == StatusCode::CREATED { Some(answer.json::<Value>().await.unwrap()) } else { None }
+        })
+        .await;
         let cookie = format!("{COOKIE}={}", started["session_token"].as_str().unwrap());
         Held { id: started["session_id"].as_str().unwrap().to_owned(), cookie }
     }
@@ -79,6 +93,16 @@ impl Pair {
         assert_eq!(answer.status(), StatusCode::OK);
     }
 
+    /// Many sessions of many subjects.
+    async fn sessions(&self, count: usize) -> Vec<Held> {
+        let mut sessions = Vec::new();
+        while sessions.len() < count {
+            let next = sessions.len()..count.min(sessions.len() + 20);
+            sessions.extend(join_all(next.map(async |place| self.session_of(&format!("s{place}")).await)).await);
+        }
+        sessions
+    }
+
     /// Exchanges without a pause for a while; returns how long after the call the last token came.
     async fn last_token(&self, session: &Held, watched: Duration) -> Duration {
         let clock = SystemClock::new();
@@ -93,19 +117,16 @@ impl Pair {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revocation_reaches_the_other_replica_in_milliseconds() {
-    let pair = Pair::start().await;
-    let mut took = Vec::new();
-    for _ in 0..20 {
-        let session = pair.remembered().await;
-        pair.revoke(&session, "").await;
-        took.push(pair.last_token(&session, Duration::from_millis(150)).await);
-    }
-    took.sort_unstable();
-    // The median alone is judged here, on a machine that does other things; the distribution is measured elsewhere.
-    assert!(took[10] < Duration::from_millis(100), "{took:?}");
-    assert!(took[19] < BOUND, "{took:?}");
+/// A measured figure, past the test harness, which hides what tests that succeed have to say.
+#[expect(clippy::explicit_write, reason = "`println!` is hidden by the test harness")]
+fn say(line: &str) {
+    writeln!(std::io::stdout(), "{line}").unwrap();
+}
+
+/// The median, the 99th percentile and the longest.
+fn percentiles(mut times: Vec<Duration>) -> [Duration; 3] {
+    times.sort_unstable();
+    [times.len() / 2, times.len() * 99 / 100, times.len() - 1].map(|place| times[place])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,22 +156,6 @@ async fn cut_frozen_or_delayed_the_other_replica_gives_no_token_after_the_bound(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_wait_all_no_token_comes_after_the_answer() {
-    let pair = Pair::start().await;
-    for fault in [None, Some(DatabaseProxy::freeze as Fault)] {
-        let session = pair.remembered().await;
-        if let Some(fault) = fault {
-            fault(&pair.proxy);
-        }
-        pair.revoke(&session, "?wait=all").await;
-        for _ in 0..20 {
-            assert_ne!(pair.exchange(&session).await, StatusCode::OK);
-        }
-    }
-    pair.proxy.thaw();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_process_serves_nothing_that_went_stale_meanwhile() {
     let pair = Pair::start().await;
     for _ in 0..3 {
@@ -171,28 +176,6 @@ async fn a_paused_process_serves_nothing_that_went_stale_meanwhile() {
         let ((), ()) = tokio::join!(during, pause);
         for _ in 0..20 {
             assert_eq!(pair.exchange(&session).await, StatusCode::UNAUTHORIZED);
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_that_was_read_before_its_revocation_is_never_believed_after_it() {
-    let pair = Pair::start().await;
-    // The other replica's reading arrives late, around the time at which it hears of the revocation.
-    for round in 0..150_u64 {
-        let session = pair.session().await;
-        pair.proxy.delay(Duration::from_millis(round % 12));
-        let (_, ()) = tokio::join!(pair.exchange(&session), pair.revoke(&session, ""));
-        pair.proxy.delay(Duration::ZERO);
-        // From the moment at which it knows of a later revocation, it knows of this one.
-        let marker = pair.remembered().await;
-        pair.revoke(&marker, "").await;
-        eventually("the later revocation is known", async || {
-            (pair.exchange(&marker).await == StatusCode::UNAUTHORIZED).then_some(())
-        })
-        .await;
-        for _ in 0..3 {
-            assert_eq!(pair.exchange(&session).await, StatusCode::UNAUTHORIZED, "round {round}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use ephemint::clock::{Clock as _, SystemClock};
 use stateright::{Checker as _, HasDiscoveries, Model as _};
 
-use crate::protocol::{NOTHING_HERE, NOTHING_LATE, Role, Rules, Variant};
+use crate::protocol::{NOTHING_BEHIND, NOTHING_HERE, NOTHING_LATE, Registry, Role, Rules, Variant};
 
 /// The replica that follows. The revoke is served elsewhere and acknowledged with the commit, earlier than any replica could.
 const FOLLOWING_ALONE: Rules = Rules {
@@ -17,6 +17,7 @@ const FOLLOWING_ALONE: Rules = Rules {
     other_writer: false,
     losses: true,
     crash: false,
+    registry: None,
     variant: None,
 };
 
@@ -37,6 +38,13 @@ const CRASH: Rules = Rules { crash: true, ..OUT_OF_ORDER };
 
 /// Marks are forgotten when no reading can be older than they are.
 const AGEING: Rules = Rules { lease: 1, timeout: 1, max_age: Some(2), losses: false, ..SERVING_ALONE };
+
+/// The revoke waits for a replica that may start at any time.
+const STARTING: Rules = Rules { registry: Some(Registry { counted_in: 9, silence: 9, starts: true }), ..SHORT };
+
+/// The same with a replica that was there and whose heart may stop, so that its row is removed.
+const STOPPING: Rules =
+    Rules { registry: Some(Registry { counted_in: 1, silence: 2, starts: false }), ticks: 3, ..SHORT };
 
 /// Past the test harness, which hides what tests that succeed have to say.
 pub(crate) fn say(line: &str) {
@@ -86,6 +94,16 @@ fn marks_are_kept_for_as_long_as_they_are_needed() {
 }
 
 #[test]
+fn behind_a_barrier_nothing_is_handed_out_whoever_starts_meanwhile() {
+    check("barrier, starting", STARTING);
+}
+
+#[test]
+fn behind_a_barrier_nothing_is_handed_out_whoever_falls_silent() {
+    check("barrier, stopping", STOPPING);
+}
+
+#[test]
 #[ignore = "takes minutes without optimisation"]
 fn the_same_with_longer_runs_and_everything_at_once() {
     check("following, longer", Rules { ticks: 6, ..FOLLOWING_ALONE });
@@ -94,6 +112,9 @@ fn the_same_with_longer_runs_and_everything_at_once() {
     check("serving, out of order", Rules { roles: SERVING_ALONE.roles, ..CRASH });
     check("crash with losses", Rules { losses: true, ..CRASH });
     check("ageing with losses", Rules { losses: true, ..AGEING });
+    check("barrier, stopping, longer", Rules { ticks: 4, ..STOPPING });
+    check("barrier, starting with losses", Rules { ticks: 2, losses: true, ..STARTING });
+    check("barrier, starting out of order", Rules { other_writer: true, ..STARTING });
     check("ageing where it follows", Rules { max_age: Some(3), ticks: 4, ..SHORT });
 }
 
@@ -111,6 +132,41 @@ fn a_generation_that_is_noted_after_the_reading_guards_nothing() {
 #[test]
 fn a_cursor_by_serial_id_skips_what_commits_late() {
     refute(Variant::SerialCursor, OUT_OF_ORDER, NOTHING_LATE);
+}
+
+#[test]
+fn a_snapshot_without_what_was_running_skips_it() {
+    refute(Variant::RunningForgotten, FOLLOWING_ALONE, NOTHING_LATE);
+}
+
+#[test]
+fn a_replica_that_starts_after_the_others_were_counted_is_missed() {
+    refute(Variant::CountedOnceBefore, STARTING, NOTHING_BEHIND);
+}
+
+#[test]
+fn a_replica_that_answers_without_a_row_is_missed() {
+    refute(Variant::AnswersWithoutRow, STARTING, NOTHING_BEHIND);
+}
+
+#[test]
+fn a_barrier_that_is_passed_by_a_poll_that_has_not_read_it_is_passed_too_early() {
+    refute(Variant::PassesWhatItHasNotRead, STARTING, NOTHING_BEHIND);
+}
+
+#[test]
+fn a_barrier_that_is_passed_before_the_marks_is_passed_too_early() {
+    refute(Variant::PassesBeforeMarks, STARTING, NOTHING_BEHIND);
+}
+
+#[test]
+fn a_replica_that_was_given_up_must_not_answer() {
+    refute(Variant::ForgottenAnswers, STOPPING, NOTHING_BEHIND);
+}
+
+#[test]
+fn a_row_that_is_made_anew_says_nothing_of_the_time_in_between() {
+    refute(Variant::ForgottenLeases, STOPPING, NOTHING_BEHIND);
 }
 
 #[test]

@@ -27,6 +27,11 @@ pub(crate) struct Database {
     pub(crate) watched: Transaction,
     /// Revokes another one.
     pub(crate) other: Transaction,
+    /// Whether the barrier has been raised: `revocation_barrier`.
+    pub(crate) raised: bool,
+    /// The row of the replica that only follows: `replica`.
+    pub(crate) registered: bool,
+    pub(crate) passed: bool,
     next_id: u8,
 }
 
@@ -35,6 +40,12 @@ pub(crate) struct Database {
 pub(crate) struct Snapshot {
     /// The oldest transaction that was running: `pg_snapshot_xmin`.
     pub(crate) horizon: u8,
+    /// The first id that had not been given: `pg_snapshot_xmax`.
+    pub(crate) next_id: u8,
+    /// The ids of the transactions that were running: `pg_snapshot_xip`.
+    pub(crate) running: [Option<u8>; 2],
+    pub(crate) raised: bool,
+    pub(crate) registered: bool,
     /// The ids of the transactions whose rows are seen.
     pub(crate) watched: Option<u8>,
     pub(crate) other: Option<u8>,
@@ -62,7 +73,8 @@ impl Transaction {
 
 impl Database {
     pub(crate) fn empty() -> Self {
-        Self { watched: Transaction::Absent, other: Transaction::Absent, next_id: 1 }
+        let (watched, other) = (Transaction::Absent, Transaction::Absent);
+        Self { watched, other, raised: false, registered: false, passed: false, next_id: 1 }
     }
 
     pub(crate) fn transaction(&mut self, row: Row) -> &mut Transaction {
@@ -86,7 +98,15 @@ impl Database {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let running = [self.watched.running(), self.other.running()];
         let horizon = running.into_iter().flatten().min().unwrap_or(self.next_id);
-        Snapshot { horizon, watched: self.watched.committed(), other: self.other.committed() }
+        Snapshot {
+            horizon,
+            next_id: self.next_id,
+            running,
+            raised: self.raised,
+            registered: self.registered,
+            watched: self.watched.committed(),
+            other: self.other.committed(),
+        }
     }
 
     /// What has not committed is lost, and so is the memory of the ids that it had: they are given again.

@@ -17,6 +17,8 @@ pub(crate) const NOTHING_HERE: &str = "no token from the serving replica after t
 pub(crate) const FROM_MEMORY: &str = "a live session is exchanged from memory";
 pub(crate) const JOINED: &str = "a reading that had begun before serves an exchange";
 pub(crate) const FROM_THE_PRIMARY: &str = "a live session is exchanged by a reading of its own";
+pub(crate) const NOTHING_BEHIND: &str = "no token once everybody has been waited for";
+pub(crate) const PASSED: &str = "everybody has passed the barrier, and one of them is there";
 pub(crate) const ACKNOWLEDGED: &str = "the revocation is acknowledged";
 pub(crate) const WITHIN_THE_BOUND: &str =
     "the other replica hands out a token within the bound after the acknowledgement";
@@ -28,8 +30,10 @@ pub(crate) enum Variant {
     NoFillGuard,
     /// The generation is noted after the reading instead of before.
     NotedAfterReading,
-    /// The next poll begins after the highest id that was seen, not at the oldest transaction that was running.
+    /// The next poll begins after the highest id that was seen, whatever was running.
     SerialCursor,
+    /// The next poll reads what began later, and not what was running.
+    RunningForgotten,
     /// The lease is counted from when the answer was there.
     LeaseFromTheEnd,
     /// The lease is renewed first, and then whom it concerns is marked.
@@ -52,6 +56,29 @@ pub(crate) enum Variant {
     EarlierPollIsEnough,
     /// A `catch_up` that fails lets the lease lapse, and marks nobody.
     CatchUpOnlyDistrusts,
+    /// Who is to be waited for is looked up once, before the revocation is committed.
+    CountedOnceBefore,
+    /// A barrier is passed when a poll ends, whatever that poll has read.
+    PassesWhatItHasNotRead,
+    /// A barrier is passed when it has been read, before anybody is marked.
+    PassesBeforeMarks,
+    /// A process answers before it has a row: so does the version that has none.
+    AnswersWithoutRow,
+    /// A replica whose row may be removed goes on answering.
+    ForgottenAnswers,
+    /// A poll renews the lease though the row may have been removed since it began.
+    ForgottenLeases,
+}
+
+/// How long rows of the registry live, in ticks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Registry {
+    /// After a heartbeat the replica answers for this long.
+    pub(crate) counted_in: u8,
+    /// Its row is removed after a longer silence than this.
+    pub(crate) silence: u8,
+    /// Whether the replica that follows starts in the middle.
+    pub(crate) starts: bool,
 }
 
 /// What a replica does in a run.
@@ -78,6 +105,8 @@ pub(crate) struct Rules {
     pub(crate) losses: bool,
     /// Whether the primary may crash, once.
     pub(crate) crash: bool,
+    /// Whether the revoke waits until all have passed a barrier.
+    pub(crate) registry: Option<Registry>,
     pub(crate) variant: Option<Variant>,
 }
 
@@ -106,6 +135,7 @@ pub(crate) enum Revoke {
 pub(crate) enum Fault {
     Late,
     OnTheServingReplica,
+    BehindTheBarrier,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -115,6 +145,10 @@ pub(crate) struct State {
     crashed: bool,
     revoke: Revoke,
     replicas: [Replica; 2],
+    /// Whether the replica that follows was there before the revocation, for the variant that asks only then.
+    counted: bool,
+    /// Whether everybody has been waited for.
+    waited: bool,
     fault: Option<Fault>,
     /// What the last step handed out.
     handed_out: Option<Source>,
@@ -140,6 +174,18 @@ pub(crate) enum Action {
     ReadingFails(usize),
     ReadingEnds(usize),
     Evict(usize),
+    /// `Services::prepare`: the replica that follows starts, with its first heartbeat.
+    Start,
+    /// `Registry::beat` of the replica that follows.
+    Beat,
+    /// `Registry::remove_the_dead` of another one.
+    Remove,
+    /// `Barrier::raise`
+    Raise,
+    /// `Registry::pass`
+    Pass,
+    /// The last look of `Barrier::passed_by_all`
+    Look,
 }
 
 impl Action {
@@ -189,7 +235,9 @@ impl State {
     fn hand_out(&mut self, replica: usize, token: Option<Source>, rules: &Rules) {
         self.handed_out = token;
         let (Some(_), Revoke::Acknowledged { at }) = (token, self.revoke) else { return };
-        if replica == SERVING {
+        if self.waited {
+            self.fault = Some(Fault::BehindTheBarrier);
+        } else if replica == SERVING {
             self.fault = Some(Fault::OnTheServingReplica);
         } else if self.now - at > rules.bound() {
             self.fault = Some(Fault::Late);
@@ -241,6 +289,9 @@ impl State {
             return;
         }
         let replica = &self.replicas[place];
+        if !replica.started && !rules.is(Variant::AnswersWithoutRow) {
+            return;
+        }
         match replica.poll {
             Poll::None => actions.push(Action::PollBegins(place)),
             Poll::Asked { .. } => actions.extend([Action::PollIsAnswered(place), Action::PollFails(place)]),
@@ -252,7 +303,9 @@ impl State {
             return;
         }
         match replica.reading {
-            Reading::None if matches!(replica.exchange, Exchange::Wanting { .. }) => {
+            Reading::None
+                if matches!(replica.exchange, Exchange::Wanting { .. }) && replica.counted_in(self.now, rules) =>
+            {
                 actions.push(Action::ReadingBegins(place));
             }
             Reading::None => {}
@@ -270,17 +323,54 @@ impl State {
     }
 }
 
+impl State {
+    fn registry_actions(&self, rules: &Rules, actions: &mut Vec<Action>) {
+        let Some(registry) = rules.registry else { return };
+        let follower = &self.replicas[FOLLOWING];
+        if !follower.started {
+            actions.push(Action::Start);
+        } else if follower.beaten_at < self.now && !registry.starts {
+            actions.push(Action::Beat);
+        }
+        if self.database.registered && self.now - follower.beaten_at > registry.silence {
+            actions.push(Action::Remove);
+        }
+        if follower.passing {
+            actions.push(Action::Pass);
+        }
+        if matches!(self.revoke, Revoke::Acknowledged { .. }) && !self.database.raised {
+            actions.push(Action::Raise);
+        }
+        let waits_for = if rules.is(Variant::CountedOnceBefore) { self.counted } else { self.database.registered };
+        if self.database.raised && !self.waited && (!waits_for || self.database.passed) {
+            actions.push(Action::Look);
+        }
+    }
+
+    /// The row of the replica that follows is made, or kept.
+    fn beat(&mut self) {
+        self.replicas[FOLLOWING].beaten_at = self.now;
+        self.replicas[FOLLOWING].started = true;
+        self.database.registered = true;
+    }
+}
+
 impl Model for Rules {
     type State = State;
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
+        let starts = self.registry.is_some_and(|registry| registry.starts);
+        let mut database = Database::empty();
+        database.registered = self.registry.is_some() && !starts;
         vec![State {
             now: 0,
-            database: Database::empty(),
+            database,
             crashed: false,
             revoke: Revoke::Requested,
-            replicas: [Replica::started(), Replica::started()],
+            replicas: [Replica::new(true), Replica::new(!starts)],
+            counted: false,
+            waited: false,
             fault: None,
             handed_out: None,
         }]
@@ -294,6 +384,7 @@ impl Model for Rules {
             actions.push(Action::Tick);
         }
         state.writer_actions(self, actions);
+        state.registry_actions(self, actions);
         for place in [SERVING, FOLLOWING] {
             state.replica_actions(place, self, actions);
         }
@@ -312,7 +403,11 @@ impl Model for Rules {
                 state.now += 1;
                 state.replicas.iter_mut().for_each(|replica| replica.tick(state.now, self));
             }
-            Action::Begin(row) => state.database.begin(row),
+            Action::Begin(row) => {
+                state.database.begin(row);
+                // Asked only in one variant.
+                state.counted = self.is(Variant::CountedOnceBefore) && state.database.registered;
+            }
             Action::Commit(row) => {
                 state.database.commit(row);
                 if row == Row::Watched {
@@ -323,13 +418,18 @@ impl Model for Rules {
             Action::Crash => state.crash(self),
             Action::PollBegins(place) => {
                 let after_call = place == SERVING && state.revoke == Revoke::CatchingUp;
-                state.replicas[place].poll_begins(now, after_call);
+                state.replicas[place].poll_begins(now, after_call, self);
             }
-            Action::PollIsAnswered(place) => state.replicas[place].poll_is_answered(seen),
+            Action::PollIsAnswered(place) => {
+                let replica = &mut state.replicas[place];
+                replica.poll_is_answered(seen);
+                replica.passing |= seen.registered && seen.raised && self.is(Variant::PassesBeforeMarks);
+            }
             Action::PollFails(place) => state.poll_fails(place, self),
             Action::PollAppliesHalf(place) => state.replicas[place].poll_applies_half(now, self),
             Action::PollEnds(place) => {
-                let after_call = state.replicas[place].poll_ends(now, self);
+                let raised = state.database.raised;
+                let after_call = state.replicas[place].poll_ends(now, self, raised);
                 state.caught_up(place, after_call, self);
             }
             Action::ExchangeBegins(place) => {
@@ -346,6 +446,14 @@ impl Model for Rules {
             Action::ReadingFails(place) => state.replicas[place].reading_fails(),
             Action::ReadingEnds(place) => state.replicas[place].reading_ends(now, self),
             Action::Evict(place) => state.replicas[place].kept = None,
+            Action::Start | Action::Beat => state.beat(),
+            Action::Remove => (state.database.registered, state.database.passed) = (false, false),
+            Action::Raise => state.database.raised = true,
+            Action::Pass => {
+                state.database.passed = state.database.registered;
+                state.replicas[FOLLOWING].passing = false;
+            }
+            Action::Look => state.waited = true,
         }
         state.replicas.iter_mut().for_each(|replica| replica.renumber(self));
         Some(state)
@@ -367,6 +475,12 @@ impl Model for Rules {
             properties.push(Property::sometimes(WITHIN_THE_BOUND, |_, state: &State| {
                 state.handed_out.is_some() && matches!(state.revoke, Revoke::Acknowledged { .. })
             }));
+        }
+        if self.registry.is_some() {
+            properties.extend([
+                Property::always(NOTHING_BEHIND, |_, state: &State| state.fault != Some(Fault::BehindTheBarrier)),
+                Property::sometimes(PASSED, |_, state: &State| state.waited && state.database.registered),
+            ]);
         }
         properties
     }

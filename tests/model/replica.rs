@@ -35,7 +35,24 @@ pub(crate) enum Poll {
         began: u8,
         after_call: bool,
         unmarked: Option<News>,
+        raised: bool,
+        registered: bool,
     },
+}
+
+/// What is kept of the last reading of the log, together with its connection (`RevocationFeed`) and after it (`LogPosition`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Seen {
+    horizon: u8,
+    next_id: u8,
+    running: [Option<u8>; 2],
+}
+
+impl Seen {
+    /// Whether a reading after that one asks for the rows of this transaction.
+    fn asks_for(self, id: u8) -> bool {
+        id >= self.next_id || self.running.contains(&Some(id))
+    }
 }
 
 /// What a poll found.
@@ -46,7 +63,7 @@ pub(crate) struct News {
     other: bool,
 }
 
-/// A reading of the watched session: one round of `SessionLoader::lane`.
+/// A reading of the watched session: `Lane::read_round`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Reading {
     None,
@@ -92,6 +109,7 @@ pub(crate) enum Exchange {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "a state of the model is made of single facts")]
 pub(crate) struct Replica {
     // `Freshness`
     pub(crate) trusted_until: u8,
@@ -101,11 +119,19 @@ pub(crate) struct Replica {
     old: u8,
     aged_at: u8,
     // `LogPosition`, `RevocationFeed`, `RevocationFollower::follows`
-    cursor: Option<u8>,
+    seen: Option<Seen>,
     known: [Option<u8>; 2],
     pub(crate) connected: bool,
     pub(crate) follows: bool,
     pub(crate) poll: Poll,
+    // `Registry`
+    /// Whether the process runs at all.
+    pub(crate) started: bool,
+    pub(crate) beaten_at: u8,
+    /// Whether it was counted in when its last poll began.
+    polls_counted: bool,
+    /// `registry.pass()` is on its way.
+    pub(crate) passing: bool,
     // `SessionLoader`, `SessionCache`, `TokenCache`
     pub(crate) reading: Reading,
     pub(crate) kept: Option<Kept>,
@@ -113,8 +139,8 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    /// A process that has just started.
-    pub(crate) fn started() -> Self {
+    /// A process that has just started, or is about to.
+    pub(crate) fn new(started: bool) -> Self {
         Self {
             trusted_until: 0,
             generation: 1,
@@ -122,11 +148,15 @@ impl Replica {
             young: 0,
             old: 0,
             aged_at: 0,
-            cursor: None,
+            seen: None,
             known: [None; 2],
             connected: false,
             follows: false,
             poll: Poll::None,
+            started,
+            beaten_at: 0,
+            polls_counted: true,
+            passing: false,
             reading: Reading::None,
             kept: None,
             exchange: Exchange::Idle,
@@ -152,7 +182,13 @@ impl Replica {
             Source::Joined if rules.is(Variant::JoinedWithoutLease) => true,
             Source::Cache | Source::Joined => self.trusted(now),
         };
-        leased && self.holds(found, now, rules)
+        leased && self.counted_in(now, rules) && self.holds(found, now, rules)
+    }
+
+    /// `Freshness::counted_in`.
+    pub(crate) fn counted_in(&self, now: u8, rules: &Rules) -> bool {
+        let Some(registry) = rules.registry else { return true };
+        now - self.beaten_at < registry.counted_in || rules.is(Variant::ForgottenAnswers)
     }
 
     /// `Freshness::mark`.
@@ -194,8 +230,9 @@ impl Replica {
     }
 
     /// `RevocationFollower::poll` and the beginning of `poll_locked`.
-    pub(crate) fn poll_begins(&mut self, now: u8, after_call: bool) {
+    pub(crate) fn poll_begins(&mut self, now: u8, after_call: bool, rules: &Rules) {
         self.follows = true;
+        self.polls_counted = self.counted_in(now, rules) || rules.is(Variant::ForgottenLeases);
         self.poll = Poll::Asked { began: now, after_call };
     }
 
@@ -217,17 +254,22 @@ impl Replica {
         let Poll::Answered { began, after_call, reconnected, seen } = self.poll else { return };
         let serial = rules.is(Variant::SerialCursor);
         // `LogPosition::starts_over`
-        let first = self.cursor.is_none() && !rules.is(Variant::FirstPollMarksNobody);
-        let another = reconnected && self.cursor.is_some() && !rules.is(Variant::CursorOutlivesCrash);
-        let backwards = self.cursor.is_some_and(|cursor| seen.horizon < cursor);
+        let first = self.seen.is_none() && !rules.is(Variant::FirstPollMarksNobody);
+        let another = reconnected && self.seen.is_some() && !rules.is(Variant::CursorOutlivesCrash);
+        let backwards = self.seen.is_some_and(|last| seen.horizon < last.horizon);
         let everyone = first || another || (backwards && !serial && !rules.is(Variant::CursorOutlivesCrash));
-        let since = |id: u8| self.cursor.is_some_and(|cursor| if serial { id > cursor } else { id >= cursor });
-        let rows = [Row::Watched, Row::Other].map(|row| seen.of(row).filter(|id| since(*id)));
+        // Over a new connection no rows are asked for.
+        let asks_for = |id: u8| !another && self.seen.is_some_and(|last| last.asks_for(id));
+        let rows = [Row::Watched, Row::Other].map(|row| seen.of(row).filter(|id| asks_for(*id)));
         let new = |place: usize| rows[place].is_some() && rows[place] != self.known[place];
         let news = News { everyone, watched: new(0), other: new(1) };
         self.known = rows.map(|id| id.filter(|id| *id >= seen.horizon));
-        let highest = seen.watched.max(seen.other).max(self.cursor).unwrap_or(0);
-        self.cursor = Some(if serial { highest } else { seen.horizon });
+        let highest = seen.watched.max(seen.other).map_or(0, |id| id + 1).max(self.seen.map_or(0, |last| last.next_id));
+        self.seen = Some(Seen {
+            horizon: seen.horizon,
+            next_id: if serial { highest } else { seen.next_id },
+            running: if serial || rules.is(Variant::RunningForgotten) { [None; 2] } else { seen.running },
+        });
         let mut unmarked = None;
         if rules.is(Variant::MarkAfterRenewal) {
             self.renew(began, now, rules);
@@ -235,7 +277,8 @@ impl Replica {
         } else {
             self.mark_all(news, began, rules);
         }
-        self.poll = Poll::Half { began, after_call, unmarked };
+        let Snapshot { raised, registered, .. } = seen;
+        self.poll = Poll::Half { began, after_call, unmarked, raised, registered };
     }
 
     fn mark_all(&mut self, news: News, began: u8, rules: &Rules) {
@@ -250,13 +293,18 @@ impl Replica {
     }
 
     /// The other half. Returns whether the poll had begun after a call of `RevocationFollower::catch_up`.
-    pub(crate) fn poll_ends(&mut self, now: u8, rules: &Rules) -> bool {
-        let Poll::Half { began, after_call, unmarked } = self.poll else { return false };
+    pub(crate) fn poll_ends(&mut self, now: u8, rules: &Rules, raised_now: bool) -> bool {
+        let Poll::Half { began, after_call, unmarked, raised, registered } = self.poll else { return false };
+        let leased = rules.registry.is_none() || (registered && self.polls_counted);
+        // A row that is there and has not passed what this reading saw.
+        self.passing |= registered && (raised || (raised_now && rules.is(Variant::PassesWhatItHasNotRead)));
         if let Some(news) = unmarked {
             self.mark_all(news, began, rules);
         } else {
             self.age(began, rules);
-            self.renew(began, now, rules);
+            if leased {
+                self.renew(began, now, rules);
+            }
         }
         self.poll = Poll::None;
         after_call
@@ -294,7 +342,7 @@ impl Replica {
         self.reading = Reading::Found { generation, read_at, alive };
     }
 
-    /// `SessionLoader::lane` fails: everybody who waits has 503.
+    /// `Lane::read_round` fails: everybody who waits has 503.
     pub(crate) fn reading_fails(&mut self) {
         self.reading = Reading::None;
         if matches!(self.exchange, Exchange::Waiting { .. }) {
@@ -302,7 +350,7 @@ impl Replica {
         }
     }
 
-    /// `SessionCache::take`, and whoever waits is answered.
+    /// `SessionCache::take` or `confirm`, and whoever waits is answered.
     pub(crate) fn reading_ends(&mut self, now: u8, rules: &Rules) {
         let Reading::Found { generation, read_at, alive } = self.reading else { return };
         self.reading = Reading::None;

@@ -134,7 +134,8 @@ struct Replica {
     freshness: Freshness,
     position: LogPosition,
     cache: SessionCache,
-    connected: bool,
+    /// What the last reading over the connection could not see: the ids that were not given, and those that were running.
+    connected: Option<(u64, Vec<u64>)>,
     poll: Option<Poll>,
     /// Whether a poll has ever begun.
     follows: bool,
@@ -193,7 +194,7 @@ impl World {
             freshness: Freshness::new(BOUND, MAX_AGE).with_max_marks(MAX_MARKS),
             position: LogPosition::default(),
             cache: SessionCache::new(1 << 20),
-            connected: false,
+            connected: None,
             poll: None,
             follows: false,
             catching_up: Vec::new(),
@@ -280,7 +281,7 @@ impl World {
         self.next_id = self.log.iter().map(|transaction| transaction.id).max().unwrap_or(9) + 1;
         for place in 0..REPLICAS {
             self.poll_fails(place);
-            self.replicas[place].connected = false;
+            self.replicas[place].connected = None;
         }
     }
 
@@ -300,17 +301,21 @@ impl World {
             return;
         }
         let running = self.log.iter().filter(|transaction| !transaction.committed).map(|transaction| transaction.id);
-        let horizon = Horizon::of_transaction(running.min().unwrap_or(self.next_id));
-        let cursor = replica.position.cursor();
+        let running: Vec<_> = running.collect();
+        let horizon = Horizon::of_transaction(running.iter().copied().min().unwrap_or(self.next_id));
+        let reconnected = replica.connected.is_none();
+        let last = replica.connected.replace((self.next_id, running));
         let seen = self.log.iter().filter(|transaction| transaction.committed);
         let entry = |transaction: &Transaction| LogEntry {
             written_by: Horizon::of_transaction(transaction.id),
             concerned: transaction.concerned.clone(),
         };
-        let new = |entry: &LogEntry| cursor.is_some_and(|cursor| entry.written_by >= cursor);
-        let entries = seen.map(entry).filter(new).collect();
-        poll.reading = Some(Reading { horizon, server: "one".into(), reconnected: !replica.connected, entries });
-        replica.connected = true;
+        let new = |transaction: &&Transaction| {
+            last.as_ref().is_some_and(|(next, running)| transaction.id >= *next || running.contains(&transaction.id))
+        };
+        let entries = seen.filter(new).map(entry).collect();
+        let server = "one".into();
+        poll.reading = Some(Reading { horizon, server, reconnected, registered: true, barrier: None, entries });
     }
 
     fn poll_ends(&mut self, place: usize) {
@@ -327,7 +332,7 @@ impl World {
         let replica = &mut self.replicas[place];
         // Only an answer that has not been made can fail: the other one is as good as here.
         if let Some(poll) = replica.poll.take_if(|poll| poll.reading.is_none()) {
-            replica.connected = false;
+            replica.connected = None;
             if poll.calls > 0 {
                 replica.freshness.mark_everyone(now);
             }
@@ -348,7 +353,7 @@ impl World {
             return;
         }
         let memory = replica.freshness.trusted(began);
-        let cached = replica.cache.get(&digest(session)).filter(|cached| cached.session().revoked_at.is_none());
+        let cached = replica.cache.get(&digest(session)).filter(|cached| !cached.standing().is_revoked());
         let live = cached.map(|session| Live { session, source: Source::Cache });
         let live = live.filter(|live| memory && live.stands(&replica.freshness, began));
         let joined = memory && replica.readings[session].is_some();

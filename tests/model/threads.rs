@@ -58,8 +58,8 @@ fn after(changes: u64, id: SessionId) -> Session {
 }
 
 /// How many changes a reading has seen.
-fn changes(session: &Session) -> u64 {
-    u64::try_from((session.auth_time - session.created_at).whole_microseconds()).unwrap()
+fn changes(session: &CachedSession) -> u64 {
+    u64::try_from(session.auth_time()).unwrap()
 }
 
 /// One thread changes and marks; others exchange and read. Returns how often something from memory was believed.
@@ -100,7 +100,7 @@ fn race(freshness: &Freshness, length: Duration) -> u64 {
             if let Some(cached) = cache.get(&slot.digest)
                 && cached.holds(freshness, clock.monotonic())
             {
-                let seen = changes(cached.session());
+                let seen = changes(&cached);
                 assert!(seen >= marked, "believed after {seen} changes, when {marked} were marked");
                 believed.fetch_add(1, Ordering::Relaxed);
                 continue;

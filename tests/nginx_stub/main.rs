@@ -11,6 +11,8 @@ mod faults;
 #[cfg(test)]
 mod forged;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod passed;
 #[cfg(test)]
 mod paths;

@@ -9,7 +9,7 @@ use std::{
 
 use ephemint::dev::{
     gateway::{Gateway, GatewayError, Options},
-    gateway_config::{NginxAddresses, nginx, nginx_with_demo_page},
+    gateway_config::{NginxAddresses, nginx, nginx_with_cache, nginx_with_demo_page},
 };
 use tempfile::TempDir;
 
@@ -68,6 +68,12 @@ impl Scenery {
     /// Changes the shipped configuration.
     pub(crate) fn edit(mut self, edit: fn(&str) -> String) -> Self {
         self.edit = edit;
+        self
+    }
+
+    /// Takes the configuration that keeps answers for two seconds.
+    pub(crate) fn keeping_answers(mut self) -> Self {
+        self.configuration = |addresses| nginx_with_cache(addresses, Duration::from_secs(2), "exchange_cache").unwrap();
         self
     }
 

@@ -58,7 +58,13 @@ impl Stage {
         let (one, other) = (Arc::new(one), Arc::new(other));
         let mut doing = Vec::new();
         for replica in [&one, &other] {
-            doing.extend([gateways(replica), people(replica), strangers(replica), back_ends(replica)]);
+            doing.extend([
+                gateways(replica),
+                people(replica),
+                followers(replica),
+                strangers(replica),
+                back_ends(replica),
+            ]);
             doing.extend((0..4).map(|_| signing_in(replica)));
         }
         doing.extend((0..8).map(|_| strict(&other)));
@@ -94,6 +100,24 @@ fn people(replica: &Arc<Replica>) -> Doing {
                 replica.revoke(&session).await?;
             }
             replica.exchange("orders", &session.token).await.map(drop)
+        }
+    })
+}
+
+/// Services that follow who was revoked, and an operator who waits until everybody knows.
+fn followers(replica: &Arc<Replica>) -> Doing {
+    let replica = Arc::clone(replica);
+    keep_doing(TICK, move |_| {
+        let replica = Arc::clone(&replica);
+        async move {
+            let answer = replica.gateway(Method::GET, "/revocations").send().await?;
+            let tag = answer.headers().get("etag").cloned();
+            let Some(session) = replica.session("erin").await? else { return Ok(()) };
+            let waiting = replica.gateway(Method::GET, "/revocations?wait=2s");
+            let waiting = tag.into_iter().fold(waiting, |request, tag| request.header("if-none-match", tag)).send();
+            let path = format!("/admin/sessions/{}?wait=all", session.id);
+            let (waited, revoked) = tokio::join!(waiting, replica.admin(Method::DELETE, &path).send());
+            waited.and(revoked).map(drop)
         }
     })
 }

@@ -242,3 +242,34 @@ fn a_network_that_is_not_kept_cannot_change() {
     );
     assert!(load(&[precision, ("EPHEMINT__SESSION__ON_USER_AGENT_CHANGE", "end")]).is_ok());
 }
+
+#[test]
+fn a_gateway_may_not_keep_an_answer_for_more_than_half_of_a_tokens_life() {
+    const CACHE: &str = "EPHEMINT__EXCHANGE__GATEWAY_CACHE";
+    let audiences = |audiences: &str, cache: &str| load(&[("EPHEMINT__AUDIENCE", audiences), (CACHE, cache)]);
+    assert!(load(&[("EPHEMINT__TOKEN__TTL", "5s"), (CACHE, "2s")]).is_ok());
+    let fault = refused(&[("EPHEMINT__TOKEN__TTL", "5s"), (CACHE, "3s")]).to_string();
+    assert!(
+        fault.starts_with("exchange.gateway_cache: unsafe combination: it is longer than half of token.ttl"),
+        "{fault}"
+    );
+
+    assert!(audiences("[{name=a,ttl=20s}]", "10s").is_ok());
+    let fault = audiences("[{name=a},{name=b,ttl=19s}]", "10s").unwrap_err().to_string();
+    assert!(fault.starts_with("exchange.gateway_cache: unsafe combination: "), "{fault}");
+    assert!(fault.contains("tokens for b, which is 19s"), "{fault}");
+    assert!(audiences("[{name=a,ttl=5s,consistency=strict}]", "10s").is_ok(), "its answers are never kept");
+}
+
+#[test]
+fn uses_that_a_gateway_hides_never_end_a_session_early() {
+    let granularity = |variables: &[(&str, &str)]| load(variables).unwrap().config.session.activity_granularity;
+    let (idle, cache) = (("EPHEMINT__SESSION__IDLE_TIMEOUT", "1min"), ("EPHEMINT__EXCHANGE__GATEWAY_CACHE", "2s"));
+    assert_eq!(granularity(&[idle]), Duration::from_secs(3));
+    assert_eq!(granularity(&[idle, cache]), Duration::from_secs(8));
+    assert_eq!(granularity(&[cache]), Duration::from_secs(60));
+
+    let fault = refused(&[cache, ("EPHEMINT__SESSION__ACTIVITY_GRANULARITY", "7999ms")]).to_string();
+    assert!(fault.starts_with("exchange.gateway_cache: unsafe combination: "), "{fault}");
+    assert!(load(&[cache, ("EPHEMINT__SESSION__ACTIVITY_GRANULARITY", "8s")]).is_ok());
+}

@@ -10,7 +10,7 @@ fn a_signed_token_verifies_and_says_what_was_signed() {
     for algorithm in ALGORITHMS {
         for token_type in [TokenType::Jwt, TokenType::AccessToken] {
             let token = key(algorithm).sign(&claims(), token_type).unwrap();
-            let verified = verify_at(token.expose(), NOW).unwrap();
+            let verified = verify_at(&token.expose(), NOW).unwrap();
             assert_eq!(verified, VerifiedClaims { kid: key(algorithm).kid().clone(), token_type, claims: claims() });
             assert_eq!(format!("{token:?}"), "AccessToken(…)");
         }
@@ -68,7 +68,7 @@ fn jsonwebtoken_accepts_our_tokens_with_our_keys() {
         validation.set_issuer(&[ISSUER]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         let decoded =
-            jsonwebtoken::decode::<Value>(token.expose(), &DecodingKey::from_jwk(&jwk).unwrap(), &validation).unwrap();
+            jsonwebtoken::decode::<Value>(&token.expose(), &DecodingKey::from_jwk(&jwk).unwrap(), &validation).unwrap();
         assert_eq!(decoded.claims, serde_json::to_value(&claims).unwrap());
         assert_eq!(decoded.header.kid.as_deref(), Some(key(algorithm).kid().as_str()));
         assert_eq!(jwk.thumbprint(ThumbprintHash::SHA256).unwrap(), key(algorithm).kid().as_str());

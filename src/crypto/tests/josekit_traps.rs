@@ -15,7 +15,11 @@ fn times_are_integers_in_the_serialized_payload() {
         ] {
             assert!(text.contains(&part), "{text} lacks {part}");
         }
-        assert!(text.starts_with(&format!(r#"{{"iss":"{ISSUER}","sub":"alice","aud":"orders","iat":"#)));
+        assert!(
+            text.starts_with(&format!(
+                r#"{{"iss":"{ISSUER}","aud":"orders","scope":"read write","sub":"alice","iat":"#
+            ))
+        );
     }
 }
 
@@ -45,10 +49,10 @@ fn the_bound_of_iat_follows_the_argument_not_the_system_clock() {
         key(Algorithm::EdDsa).sign(&claims, TokenType::Jwt).unwrap()
     };
     let ahead = issued(start + Duration::from_secs(30));
-    assert_eq!(verify_at(ahead.expose(), start).unwrap_err(), TokenRefused::IssuedInFuture);
+    assert_eq!(verify_at(&ahead.expose(), start).unwrap_err(), TokenRefused::IssuedInFuture);
     // Long after it, so that a check against the system clock would refuse this one.
     let start = datetime!(2190-01-01 00:00 UTC);
-    assert!(verify_at(issued(start).expose(), start).is_ok());
+    assert!(verify_at(&issued(start).expose(), start).is_ok());
 }
 
 #[test]

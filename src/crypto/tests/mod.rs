@@ -1,5 +1,6 @@
 //! Signing and verifying together. Here: a key of each algorithm, one good token, and the means to spoil it.
 
+mod frames;
 mod interop;
 mod josekit_traps;
 mod refused_claims;
@@ -62,7 +63,7 @@ fn claims() -> AccessTokenClaims {
 }
 
 fn good_token(algorithm: Algorithm) -> String {
-    key(algorithm).sign(&claims(), TokenType::Jwt).unwrap().expose().to_owned()
+    key(algorithm).sign(&claims(), TokenType::Jwt).unwrap().expose()
 }
 
 fn header(algorithm: Algorithm) -> String {

@@ -100,7 +100,7 @@ fn a_signature_of_another_token_is_refused() {
 fn a_key_that_is_not_published_verifies_nothing() {
     let stranger = SigningKey::generate(Algorithm::EdDsa).unwrap().key;
     let token = stranger.sign(&claims(), TokenType::Jwt).unwrap();
-    assert_eq!(refusal(token.expose()), TokenRefused::KeyUnknown);
+    assert_eq!(refusal(&token.expose()), TokenRefused::KeyUnknown);
     // Even under the name of a published key.
     let token = forge(&stranger, &header(Algorithm::EdDsa), &payload());
     assert_eq!(refusal(&token), TokenRefused::WrongSignature);

@@ -63,6 +63,7 @@ pub async fn metrics(state: Data<AppState>) -> Result<HttpResponse, Problem> {
     gauge("idle", pools.iter().map(|pool| pool.available).sum());
     gauge("in_use", pools.iter().map(|pool| pool.size.saturating_sub(pool.available)).sum());
     state.exchange.measure_memory();
+    state.revocations.measure();
     let text = state.metrics.render().map_err(|error| {
         tracing::error!(error = %ErrorChain(&error), "the metrics could not be encoded");
         Problem::Internal

@@ -28,5 +28,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(super::resource("/metrics").route(super::get_or_head().to(health::metrics)))
         .service(super::resource("/livez").route(super::get_or_head().to(health::live)))
         .service(super::resource("/readyz").route(super::get_or_head().to(health::ready)))
+        .service(super::resource("/openapi.json").route(super::get_or_head().to(super::openapi::show)))
         .service(super::resource("/version").route(super::get_or_head().to(health::version)));
 }

@@ -7,6 +7,7 @@
 //! | 403 | a live session that this audience refuses, or a write that a browser sends from another site |
 //! | 503 | it truly cannot be decided |
 //!
+//! With `exchange.gateway_cache`, a 200 says for how many seconds a gateway may repeat it; everything else is for nobody to keep.
 //! Bodies are always empty: nginx keeps a connection alive only then. Never a redirect, never a `Set-Cookie`.
 
 use actix_web::{
@@ -34,6 +35,10 @@ const X_UPSTREAM_COOKIE: HeaderName = HeaderName::from_static("x-upstream-cookie
 
 /// The method of the request that a gateway asks about.
 const X_FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
+
+/// Everything in a request that an answer which may be kept depends on, beside its path.
+const DEPENDS_ON: HeaderValue =
+    HeaderValue::from_static("Cookie, Authorization, X-Forwarded-Method, Sec-Fetch-Site, Origin");
 
 /// What stands before an access token (RFC 6750 §2.1).
 const SCHEME: &str = "Bearer ";
@@ -115,17 +120,31 @@ fn is_write(headers: &HeaderMap) -> bool {
 /// The answer that carries the token; nothing if a header could not be written, which their alphabets exclude.
 fn issued(request: &HttpRequest, state: &AppState, exchanged: &Exchanged) -> Option<HttpResponse> {
     // Of the right size from the start, so that the header takes the text over as it is.
-    let token = exchanged.token.expose();
-    let mut authorization = String::with_capacity(SCHEME.len() + token.len());
-    authorization.push_str(SCHEME);
-    authorization.push_str(token);
+    let [head, tail] = exchanged.token.expose_halves();
+    let mut authorization = String::with_capacity(SCHEME.len() + exchanged.token.length());
+    for part in [SCHEME, head, tail] {
+        authorization.push_str(part);
+    }
     let authorization = HeaderValue::try_from(authorization).ok()?;
     let cookies = session_cookie::without_session(request.headers(), &state.cookie.name);
     let mut response = bare(StatusCode::OK);
     let headers = response.headers_mut();
     headers.insert(header::AUTHORIZATION, authorization);
     headers.insert(X_UPSTREAM_COOKIE, HeaderValue::from_bytes(&cookies).ok()?);
+    if exchanged.keep_seconds > 0 && may_be_kept(request.headers()) {
+        let value = HeaderValue::try_from(format!("private, max-age={}", exchanged.keep_seconds)).ok()?;
+        headers.insert(header::CACHE_CONTROL, value);
+        headers.insert(header::VARY, DEPENDS_ON);
+    }
     Some(response)
+}
+
+/// Whether a gateway may repeat the answer to such a request.
+///
+/// Not to writes: each is judged by where it comes from. Not to tokens outside of cookies: a gateway's memory knows requests by their
+/// cookies.
+fn may_be_kept(headers: &HeaderMap) -> bool {
+    !is_write(headers) && !session_cookie::presented_by_scheme(headers)
 }
 
 fn refused(error: &ExchangeError) -> HttpResponse {

@@ -15,10 +15,11 @@ use crate::{
     http::{
         browser_session::{BrowserSession, forget},
         detached::detached,
-        extract::form_body::MaybeForm,
+        extract::{form_body::MaybeForm, query::Query},
         middleware::request::note,
         presented_token::{PresentedToken, seen},
         problem::Problem,
+        revocation::wait_for_all,
         same_origin::SameOrigin,
         state::AppState,
     },
@@ -52,8 +53,10 @@ pub(super) fn document(state: &AppState, session: &BrowserSession) -> Value {
     })
 }
 
-/// `POST /logout`: ends the session and takes the cookie away; fine without a session too. A session that is of no use until its
-/// subject signs in again ends as well.
+/// `POST /logout`: ends the session and takes the cookie away; fine without a session too.
+///
+/// A session that is of no use until its subject signs in again ends as well. With `?wait=all` the answer comes once no replica mints
+/// for it.
 ///
 /// # Errors
 /// [`Problem::CrossSite`] from another site; [`Problem::CsrfToken`] for a form with another session's token;
@@ -67,6 +70,8 @@ pub async fn logout(
     MaybeForm(form): MaybeForm,
     state: Data<AppState>,
 ) -> Result<HttpResponse, Problem> {
+    // A query that is not understood keeps nobody signed in.
+    let wait = Query::of(&request).and_then(|mut query| wait_for_all(&mut query)).unwrap_or(false);
     let by_form = form.is_some();
     let csrf_token = form.map(|mut form| form.any_text("csrf_token")).transpose()?.flatten();
     let known = session.is_ok();
@@ -81,7 +86,11 @@ pub async fn logout(
             return Err(Problem::CsrfToken);
         }
         let sessions = Arc::clone(&state.sessions);
-        detached(async move { sessions.revoke(id, RevokeReason::Logout).await }).await?.map_err(unavailable)?;
+        let revoking = async move { sessions.revoke(id, RevokeReason::Logout).await };
+        let revoked = detached(revoking).await?.map_err(unavailable)?;
+        if wait {
+            let _ = state.sessions.wait_until_effective(revoked).await;
+        }
         note(&request, |log| log.session_id = Some(id));
     }
     if known {

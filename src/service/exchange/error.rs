@@ -6,7 +6,12 @@ use crate::{
     crypto::error::CryptoError,
     domain::session::SessionId,
     random::RandomFailed,
-    service::{key_ring::NoSigner, session_loader::LoadError, sessions::RefusalReason},
+    service::{
+        key_ring::NoSigner,
+        live_sessions::LiveError,
+        session_loader::LoadError,
+        sessions::{AuthenticateError, RefusalReason},
+    },
     storage::error::StorageError,
 };
 
@@ -55,6 +60,19 @@ pub enum ExchangeError {
     /// The token got no id.
     #[error("no token id could be made")]
     Random(#[from] RandomFailed),
+}
+
+impl From<LiveError> for ExchangeError {
+    fn from(error: LiveError) -> Self {
+        match error {
+            LiveError::NotRead(error) => Self::NotRead(error),
+            LiveError::Former(AuthenticateError::Refused(reason, id)) | LiveError::Refused(reason, id) => {
+                Self::Unauthenticated(reason, id)
+            }
+            LiveError::Former(AuthenticateError::Unavailable(error)) => Self::Storage(error),
+            LiveError::Former(AuthenticateError::Random(error)) => Self::Random(error),
+        }
+    }
 }
 
 impl ExchangeError {

@@ -209,6 +209,6 @@ async fn exchange(app: &TestApp, lines: &[Vec<u8>]) -> Answer {
 
 /// How often the database was asked for a session.
 async fn lookups(app: &TestApp) -> f64 {
-    let query = "query=\"session/find_by_token_digest\"";
+    let query = "query=\"session/read_for_exchange\"";
     sample(&app.metrics().await, "ephemint_database_queries_total", &[query])
 }

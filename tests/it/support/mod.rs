@@ -6,6 +6,7 @@ pub(crate) mod audit;
 pub(crate) mod browser;
 pub(crate) mod database;
 pub(crate) mod origins;
+pub(crate) mod pooler;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod raw;

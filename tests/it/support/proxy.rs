@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -25,12 +25,17 @@ pub(crate) struct DatabaseProxy {
     budget: Arc<AtomicI64>,
 }
 
+/// What a connection has carried that reads sessions for exchanges.
+const READS: &[u8] = b"-- session/read_for_exchange:";
+
 /// How the way behaves at the moment.
 #[derive(Debug, Clone, Copy, Default)]
 struct Conduct {
     refusing: bool,
     frozen: bool,
     delay: Duration,
+    /// What the server says where sessions are read stays on its way.
+    holding: bool,
     /// How often everything was cut.
     cuts: u64,
     /// Connections with a lower number are black holes for ever.
@@ -61,7 +66,9 @@ impl DatabaseProxy {
                     conduct.next += 1;
                 });
                 let mut cuts = conducts.clone();
-                let (up, down) = (Way { number, conduct: conducts.clone() }, Way { number, conduct: conducts.clone() });
+                let reads = Arc::new(AtomicBool::new(false));
+                let way = |down| Way { number, conduct: conducts.clone(), reads: Arc::clone(&reads), down };
+                let (up, down) = (way(false), way(true));
                 let left = Arc::clone(&left);
                 tokio::spawn(async move {
                     let (from_client, to_client) = client.into_split();
@@ -116,6 +123,11 @@ impl DatabaseProxy {
         self.conduct.send_modify(|conduct| conduct.delay = delay);
     }
 
+    /// Holds back what the server says on connections over which sessions have been read for exchanges, or lets it go.
+    pub(crate) fn hold_readings(&self, holding: bool) {
+        self.conduct.send_modify(|conduct| conduct.holding = holding);
+    }
+
     /// Cuts a connection once the server has said that many more bytes; those after it are whole.
     pub(crate) fn cut_after(&self, bytes: i64) {
         self.budget.store(bytes, Ordering::SeqCst);
@@ -131,6 +143,8 @@ impl DatabaseProxy {
 struct Way {
     number: u64,
     conduct: watch::Receiver<Conduct>,
+    reads: Arc<AtomicBool>,
+    down: bool,
 }
 
 impl Way {
@@ -138,11 +152,12 @@ impl Way {
     async fn carry(mut self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, budget: &AtomicI64) {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
-            let number = self.number;
-            let Ok(conduct) = self.conduct.wait_for(|now| !now.frozen && number >= now.stranded).await.map(|now| *now)
-            else {
-                return;
-            };
+            if !self.down && buffer[..read].windows(READS.len()).any(|carried| carried == READS) {
+                self.reads.store(true, Ordering::SeqCst);
+            }
+            let (number, reads) = (self.number, self.down && self.reads.load(Ordering::SeqCst));
+            let open = |now: &Conduct| !now.frozen && number >= now.stranded && !(now.holding && reads);
+            let Ok(conduct) = self.conduct.wait_for(open).await.map(|now| *now) else { return };
             if !conduct.delay.is_zero() {
                 tokio::time::sleep(conduct.delay).await;
             }

@@ -9,7 +9,7 @@ use std::{
 
 use ephemint::dev::{
     gateway::{Gateway, Options},
-    gateway_config::{NginxAddresses, nginx, nginx_with_demo_page},
+    gateway_config::{NginxAddresses, nginx, nginx_with_cache, nginx_with_demo_page},
     microservice::{self, MicroserviceOptions},
 };
 use reqwest::{Method, RequestBuilder, Response};
@@ -34,6 +34,15 @@ impl Site {
     /// The same for an audience and a service of the test's own.
     pub(crate) async fn for_audience(audience: &'static str, app: TestApp) -> Self {
         Self::start(audience, app, free_address(), "https://app.example.com", nginx).await
+    }
+
+    /// A site whose nginx keeps answers for two seconds.
+    pub(crate) async fn keeping_answers() -> Self {
+        let configuration = |addresses: &NginxAddresses<'_>| {
+            nginx_with_cache(addresses, Duration::from_secs(2), "exchange_cache").unwrap()
+        };
+        let app = TestApp::spawn_with("exchange.gateway_cache = '2s'").await;
+        Self::start("orders", app, free_address(), "https://app.example.com", configuration).await
     }
 
     /// A site with the demo page that a browser can use: its origin is where nginx listens.
