@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use ephemint::clock::{Clock as _, SystemClock};
 
 use crate::{
     Arguments, EXCHANGE,
@@ -27,11 +28,12 @@ const LOSING: &str = "exchange.cache_size = \"1MiB\"";
 /// Measures it all; takes some ten minutes.
 pub(crate) async fn measure(stage: &Stage, hot: &Tokens, arguments: &Arguments) -> Result<Vec<Goal>> {
     println!("storing {STORED} sessions");
-    let began = std::time::Instant::now();
+    let clock = SystemClock::new();
+    let began = clock.monotonic();
     let many = stage.store_sessions_seen_in(SEEN_IN, "many", STORED, STEP).await?;
     println!(
         "stored in {:.0} s, {:.1} GB",
-        began.elapsed().as_secs_f64(),
+        clock.monotonic().saturating_sub(began).as_secs_f64(),
         count(stage.size_of_sessions().await?) / 1e9
     );
     let plain = stage.start_baseline(Baseline::Plain).await?;
