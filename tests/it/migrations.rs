@@ -26,7 +26,7 @@ use crate::{
     tree::file,
 };
 
-const VERSION: i32 = 10;
+const VERSION: i32 = 9;
 
 /// Settings with one audience and thereby one algorithm, because making an RSA key takes its time.
 fn one_algorithm(url: &str, more: &str) -> String {

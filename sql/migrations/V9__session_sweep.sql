@@ -20,3 +20,6 @@ ALTER TABLE former_token SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_
 ALTER TABLE revocation_log SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 ALTER TABLE login_throttle SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 ALTER TABLE hook_delivery SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+
+COMMENT ON COLUMN session.revoke_reason IS 'Why it was revoked: logout (its owner signed out), owner (ended from the list of devices), admin, limit (its subject had too many), replaced (another subject signed in on the same browser), token_reuse (a former token came after its grace), unusual_activity or canary.';
+COMMENT ON COLUMN session.start_method IS 'How the session was started: admin_api, password, or canary (a session of nobody''s, which is revoked on a schedule to time how long that takes).';
