@@ -13,10 +13,10 @@ pub(super) const fn allocated(bytes: usize) -> usize {
     if chunk < 32 { 32 } else { chunk }
 }
 
-/// The weight of an entry whose parts take so many bytes: entries of many sizes come and go, and leave holes between them. An eighth is
-/// about what was measured.
+/// The weight of an entry whose parts take so many bytes: entries of many sizes come and go, and leave holes between them. A sixteenth
+/// is about what was measured.
 pub(super) const fn with_holes(bytes: usize) -> usize {
-    bytes + bytes / 8
+    bytes + bytes / 16
 }
 
 /// What the cache itself takes for an entry: its place in the slab, with links to its neighbours and its state, and a place in a

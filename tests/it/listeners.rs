@@ -122,15 +122,15 @@ async fn readiness_says_no_where_the_schema_is_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_are_well_formed_and_each_is_in_the_table() {
     let app = TestApp::spawn().await;
-    let session = app.given_session("canary-subject").await;
+    let session = app.given_session("stowaway-subject").await;
     app.access_token("orders", &session).await;
     app.access_token("legacy", &session).await;
     for cookie in ["", "__Host-session=x", &format!("{COOKIE}=ems_{}A", "x".repeat(42))] {
         app.exchange(cookie).await;
     }
-    app.exchange_for("canary-audience", &session.cookie()).await;
+    app.exchange_for("stowaway-audience", &session.cookie()).await;
     for (path, method) in
-        [("/session", "GET"), ("/canary-path", "GET"), ("/logout", "CANARY"), ("/problems/canary", "GET")]
+        [("/session", "GET"), ("/stowaway-path", "GET"), ("/logout", "STOWAWAY"), ("/problems/stowaway", "GET")]
     {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         app.public(method, path).header("cookie", session.cookie()).send().await.unwrap();
@@ -164,7 +164,7 @@ async fn metrics_are_well_formed_and_each_is_in_the_table() {
     }
     assert!(families.iter().any(|family| family.name == "process_resident_memory_bytes"));
     // Labels are closed sets: nothing that a client chose is among them.
-    for chosen in ["canary", "CANARY", &session.id, "ems_", "emc_"] {
+    for chosen in ["stowaway", "STOWAWAY", &session.id, "ems_", "emc_"] {
         assert!(!text.contains(chosen), "{chosen}");
     }
     assert!(text.contains("route=\"unmatched\"") && text.contains("method=\"other\""));

@@ -125,13 +125,13 @@ async fn migrating_twice_changes_nothing_the_second_time() {
     let file = config_file(&database.url, "");
     let first = run(file.path(), &["migrate"]).await;
     assert_eq!(first.status.code(), Some(0), "{}", complaint(&first));
-    let expected = "applied 1 session\napplied 2 signing_key\napplied 3 client\napplied 4 session_device\napplied 5 account\napplied 6 hook_delivery\napplied 7 revocation_log\napplied 8 replica\nthe schema is at version 8\n";
+    let expected = "applied 1 session\napplied 2 signing_key\napplied 3 client\napplied 4 session_device\napplied 5 account\napplied 6 hook_delivery\napplied 7 revocation_log\napplied 8 replica\napplied 9 session_sweep\nthe schema is at version 9\n";
     assert_eq!(String::from_utf8(first.stdout).unwrap(), expected);
 
     let before = database.dump().await;
     let second = run(file.path(), &["migrate"]).await;
     assert_eq!(second.status.code(), Some(0), "{}", complaint(&second));
-    assert_eq!(String::from_utf8(second.stdout).unwrap(), "the schema is at version 8\n");
+    assert_eq!(String::from_utf8(second.stdout).unwrap(), "the schema is at version 9\n");
     assert_eq!(database.dump().await, before);
 }
 

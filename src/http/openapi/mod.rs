@@ -1,6 +1,6 @@
 //! `GET /openapi.json`: every route of the three listeners as one `OpenAPI` 3.1 document, made from a table.
 //!
-//! [`operations`] is the table, [`schemas`] are the shapes that it names. A test asks every operation of a running service and
+//! `operations` is the table, `schemas` are the shapes that it names. A test asks every operation of a running service and
 //! holds its answers against their shapes; another finds each registered route in the table.
 
 mod operations;

@@ -22,11 +22,11 @@ use crate::support::{
     program::{Serving, command, config_file},
 };
 
-const ID: &str = "01980a52-3c51-7d3e-9b0c-4f6f3e2b7a11";
+const ID: &str = "7f980a52-3c51-7d3e-9b0c-4f6f3e2b7a11";
 
 /// Puts an event into the outbox behind every replica's back.
 async fn given_event(database: &TestDatabase) {
-    let body = r#"{"id":"01980a52-3c51-7d3e-9b0c-4f6f3e2b7a11","type":"account_disabled","data":{"subject":"alice"}}"#;
+    let body = r#"{"id":"7f980a52-3c51-7d3e-9b0c-4f6f3e2b7a11","type":"account_disabled","data":{"subject":"alice"}}"#;
     let values = format!("'{ID}', 'account_disabled', '{body}', now(), now(), 0");
     database.execute(&format!("INSERT INTO hook_delivery VALUES ({values})")).await;
 }
