@@ -3,18 +3,19 @@
 -- $5 limit bigint
 -- Rows: session_id uuid, at most $5. A session whose absolute end was before $3 is none of them: it needed no end. Where the row is
 -- gone that end is not known; then an id below $4 stands for it.
--- Also named are sessions that were renewed or stepped up; they are alive.
+-- A session that was revoked by itself is named with its subject too, unless that was long before: its own row of the log may not
+-- have been read yet. Also named are sessions that were renewed or stepped up; they are alive.
 SELECT named.session_id
-  FROM unnest($1::uuid[]) AS named (session_id)
+  FROM (SELECT DISTINCT unnest($1::uuid[]) AS session_id) AS named
   LEFT JOIN session AS s ON s.session_id = named.session_id
  WHERE CASE WHEN s.session_id IS NULL THEN named.session_id > $4::uuid
-            ELSE s.revoked_at IS NOT NULL AND s.expires_at > $3::timestamptz END
-UNION ALL
+            ELSE s.revoked_at IS NOT NULL AND s.start_method <> 'canary' AND s.expires_at > $3::timestamptz END
+UNION
 SELECT s.session_id
   FROM subject_state AS x
   JOIN session AS s ON s.subject = x.subject
  WHERE x.subject = ANY ($2::text[])
    AND (s.subject_epoch < x.revocation_epoch OR x.disabled_at IS NOT NULL)
-   AND s.revoked_at IS NULL
+   AND coalesce(s.revoked_at > greatest(x.revoked_at, x.disabled_at) - interval '15 minutes', true)
    AND s.expires_at > $3::timestamptz
  LIMIT $5

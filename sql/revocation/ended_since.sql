@@ -8,8 +8,8 @@ SELECT named.session_id
            AND l.logged_at >= $1::timestamptz) AS named
   LEFT JOIN session AS s ON s.session_id = named.session_id
  WHERE CASE WHEN s.session_id IS NULL THEN named.session_id > $3::uuid
-            ELSE s.revoked_at IS NOT NULL AND s.expires_at > $2::timestamptz END
-UNION ALL
+            ELSE s.revoked_at IS NOT NULL AND s.start_method <> 'canary' AND s.expires_at > $2::timestamptz END
+UNION
 SELECT s.session_id
   FROM subject_state AS x
   JOIN session AS s ON s.subject = x.subject
@@ -18,6 +18,6 @@ SELECT s.session_id
                       WHERE l.subject IS NOT NULL
                         AND l.logged_at >= $1::timestamptz)
    AND (s.subject_epoch < x.revocation_epoch OR x.disabled_at IS NOT NULL)
-   AND s.revoked_at IS NULL
+   AND coalesce(s.revoked_at > greatest(x.revoked_at, x.disabled_at) - interval '15 minutes', true)
    AND s.expires_at > $2::timestamptz
  LIMIT $4

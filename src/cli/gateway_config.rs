@@ -56,7 +56,7 @@ pub(super) fn run(file: Option<&Path>, command: &GatewayConfigCommand) -> Result
         audience: &audience,
         standard_streams: *standard_streams,
     });
-    let kept = gateway_config::with_cache(&text, config.exchange.gateway_cache, CACHE_DIRECTORY);
+    let kept = gateway_config::with_cache(&text, &audience, config.exchange.gateway_cache, CACHE_DIRECTORY);
     let text = kept.unwrap_or(text);
     print_line(text.trim_end());
     Ok(())

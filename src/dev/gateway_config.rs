@@ -35,6 +35,7 @@ mod line {
     /// The lines of the cache that depend on the installation.
     pub(super) const DIRECTORY: &str = "proxy_cache_path /run/ephemint-exchange ";
     pub(super) const MAX_AGE: &str = "\"private, max-age=2\" '';";
+    pub(super) const KEY: &str = "proxy_cache_key \"demo ";
     pub(super) const VALID: &str = "proxy_cache_valid 200 1s;";
 }
 
@@ -165,19 +166,23 @@ pub const CACHE_DIRECTORY: &str = "/run/ephemint-exchange";
 /// Returns nothing for less than two seconds: nginx counts seconds that have begun, so it cannot keep anything for at most one.
 #[must_use]
 pub fn nginx_with_cache(addresses: &NginxAddresses<'_>, gateway_cache: Duration, directory: &str) -> Option<String> {
-    with_cache(&nginx(addresses), gateway_cache, directory)
+    with_cache(&nginx(addresses), addresses.audience, gateway_cache, directory)
 }
 
-/// A configuration of [`nginx_for`] that keeps the exchange's answers; nothing for less than two seconds.
+/// A configuration of [`nginx_for`] for `audience` that keeps the exchange's answers; nothing for less than two seconds.
 #[must_use]
-pub fn with_cache(config: &str, gateway_cache: Duration, directory: &str) -> Option<String> {
+pub fn with_cache(config: &str, audience: &str, gateway_cache: Duration, directory: &str) -> Option<String> {
     let seconds = gateway_cache.as_secs();
     let valid = seconds.checked_sub(1).filter(|valid| *valid > 0)?;
     let http = CACHE_HTTP
         .replacen(line::DIRECTORY, &format!("proxy_cache_path {directory} "), 1)
         .replacen(line::MAX_AGE, &format!("\"private, max-age={seconds}\" '';"), 1)
         .replacen("\"2s\"", &format!("\"{seconds}s\""), 1);
-    let exchange = CACHE_EXCHANGE.replacen(line::VALID, &format!("proxy_cache_valid 200 {valid}s;"), 1);
+    let exchange = CACHE_EXCHANGE.replacen(line::VALID, &format!("proxy_cache_valid 200 {valid}s;"), 1).replacen(
+        line::KEY,
+        &format!("proxy_cache_key \"{} ", PathSegment(audience)),
+        1,
+    );
     let mut config = config.replacen(line::SERVER, &format!("{http}{}", line::SERVER), 1).replacen(
         line::METHOD,
         &format!("{}{exchange}", line::METHOD),

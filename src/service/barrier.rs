@@ -23,6 +23,9 @@ pub struct Barrier {
     clock: Arc<dyn Clock>,
     /// The last barrier of this process, and when raising it began. Held while one is raised, so that calls share one.
     raised: Mutex<Option<(Duration, i64)>>,
+    /// How far the others were at the last look of this process, and when that look began. Held while one looks, so that many who
+    /// wait ask no more often than one.
+    seen: Mutex<Option<(Duration, Option<i64>)>>,
 }
 
 impl fmt::Debug for Barrier {
@@ -35,7 +38,7 @@ impl Barrier {
     /// Barriers of this replica, which does not wait for itself.
     #[must_use]
     pub fn new(registry: Arc<Registry>, store: ReplicaStore, clock: Arc<dyn Clock>) -> Self {
-        Self { registry, store, clock, raised: Mutex::new(None) }
+        Self { registry, store, clock, raised: Mutex::new(None), seen: Mutex::new(None) }
     }
 
     /// This replica among the others.
@@ -53,11 +56,26 @@ impl Barrier {
         let number = self.raise().await?;
         let [mut pause, longest] = PAUSES;
         // Whoever is not in the registry by the time of this look begins to read the log after it, and so sees the same.
-        while self.store.lowest_passed(self.registry.id()).await?.is_some_and(|lowest| lowest < number) {
+        while self.lowest_passed().await?.is_some_and(|lowest| lowest < number) {
             tokio::time::sleep(pause).await;
             pause = longest.min(2 * pause);
         }
         Ok(())
+    }
+
+    /// How far the slowest of the others is, by a look that begins after this call.
+    async fn lowest_passed(&self) -> Result<Option<i64>, StorageError> {
+        let called_at = self.clock.monotonic();
+        let mut seen = self.seen.lock().await;
+        match *seen {
+            Some((began, lowest)) if began > called_at => Ok(lowest),
+            _ => {
+                let began = self.clock.monotonic();
+                let lowest = self.store.lowest_passed(self.registry.id()).await?;
+                *seen = Some((began, lowest));
+                Ok(lowest)
+            }
+        }
     }
 
     async fn raise(&self) -> Result<i64, StorageError> {

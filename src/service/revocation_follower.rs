@@ -34,7 +34,7 @@ const RETENTION: Duration = Duration::from_mins(15);
 /// How often a horizon is noted for sweeping.
 const SWEEP_STEP: Duration = Duration::from_mins(1);
 /// How many rows one statement sweeps.
-const SWEEP_BATCH: i64 = 10_000;
+const SWEEP_BATCH: i64 = 1_000;
 
 /// Keeps [`Freshness`] up to date with the database.
 pub struct RevocationFollower {
@@ -55,6 +55,8 @@ struct State {
     position: LogPosition,
     /// Horizons and when they were read, oldest first.
     horizons: VecDeque<(Duration, Horizon)>,
+    /// When the last attempt to catch up began that failed; everyone was marked after it.
+    gave_up_at: Option<Duration>,
 }
 
 impl fmt::Debug for RevocationFollower {
@@ -74,7 +76,7 @@ impl RevocationFollower {
         metrics: Metrics,
     ) -> Self {
         let woken = feed.woken();
-        let state = State { feed, position: LogPosition::default(), horizons: VecDeque::new() };
+        let state = State { feed, position: LogPosition::default(), horizons: VecDeque::new(), gave_up_at: None };
         let (follows, state) = (AtomicBool::new(false), Mutex::new(state));
         Self { registry, freshness, clock, metrics, woken, revocations: None, follows, state }
     }
@@ -147,7 +149,13 @@ impl RevocationFollower {
         if state.position.polled_at().is_some_and(|began| began > called_at) {
             return;
         }
+        if state.gave_up_at.is_some_and(|began| began > called_at) {
+            // One that began meanwhile has failed, and has marked everyone. Another try would only keep those behind it waiting.
+            return;
+        }
+        let began = self.clock.monotonic();
         if self.poll_locked(&mut state).await.is_err() {
+            state.gave_up_at = Some(began);
             self.freshness.mark_everyone(self.clock.monotonic());
             if let Some(revocations) = &self.revocations {
                 revocations.lose_track();
@@ -197,6 +205,27 @@ impl RevocationFollower {
     /// # Errors
     /// [`StorageError`]; what is left is swept the next time.
     pub async fn sweep(&self) -> Result<u64, StorageError> {
+        let Some(horizon) = self.take_horizon().await else { return Ok(0) };
+        let mut swept = 0;
+        loop {
+            // For one batch at a time: polls, and whoever has ended a session, wait no longer.
+            let mut state = self.state.lock().await;
+            if state.horizons.front().is_some_and(|(_, oldest)| *oldest < horizon) {
+                // Another server's log by now.
+                return Ok(swept);
+            }
+            let rows = state.feed.sweep(horizon, SWEEP_BATCH).await?;
+            drop(state);
+            swept += rows;
+            if rows < u64::try_from(SWEEP_BATCH).unwrap_or(u64::MAX) {
+                return Ok(swept);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The latest place in the log that is old enough to be swept up to.
+    async fn take_horizon(&self) -> Option<Horizon> {
         let mut state = self.state.lock().await;
         let now = self.clock.monotonic();
         let mut horizon = None;
@@ -206,14 +235,6 @@ impl RevocationFollower {
             horizon = Some(old);
             state.horizons.pop_front();
         }
-        let Some(horizon) = horizon else { return Ok(0) };
-        let mut swept = 0;
-        loop {
-            let rows = state.feed.sweep(horizon, SWEEP_BATCH).await?;
-            swept += rows;
-            if rows < u64::try_from(SWEEP_BATCH).unwrap_or(u64::MAX) {
-                return Ok(swept);
-            }
-        }
+        horizon
     }
 }

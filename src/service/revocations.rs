@@ -277,8 +277,8 @@ impl Revocations {
     }
 
     fn wanted(&self, now: OffsetDateTime) -> Wanted {
-        let unexpired_at = now - self.rules.leeway;
-        let youngest_expired = SessionId::first_at(unexpired_at - self.rules.absolute_timeout - CLOCKS_APART);
+        let unexpired_at = now - self.rules.leeway - CLOCKS_APART;
+        let youngest_expired = SessionId::first_at(unexpired_at - self.rules.absolute_timeout);
         Wanted { unexpired_at, youngest_expired, limit: self.rules.max_entries + 1 }
     }
 

@@ -156,10 +156,10 @@ impl SessionLoader {
             Joining::Allowed => match Joint::enter(&self.joint, current) {
                 Part::Lead(lead) => Some(lead),
                 Part::Joined(answered) => {
-                    if let Ok(loaded) = answered.await {
-                        return Ok(Found { owner: loaded?, joined: true });
+                    if let Ok(Ok(owner)) = answered.await {
+                        return Ok(Found { owner, joined: true });
                     }
-                    // The thread that was reading has ended, or is overloaded. This one may still find out.
+                    // The thread that was reading has ended, is overloaded, or has lost its connection. This one may still find out.
                     None
                 }
             },

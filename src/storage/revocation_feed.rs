@@ -196,11 +196,16 @@ impl RevocationFeed {
         let horizon = horizon.0.to_string();
         let parameters: [(&(dyn ToSql + Sync), Type); 2] =
             [(/* horizon */ &horizon, Type::TEXT), (/* limit */ &limit, Type::INT8)];
-        match timeout(self.query_timeout, connection.client.query_typed(query.text, &parameters)).await {
+        let result = match timeout(self.query_timeout, connection.client.query_typed(query.text, &parameters)).await {
             Ok(Ok(swept)) => Ok(swept.len() as u64),
             Ok(Err(source)) => Err(StorageError::Query { query: query.name, source }),
             Err(_) => Err(StorageError::TimedOut { query: query.name }),
+        };
+        if result.is_err() {
+            // Or the next poll would wait behind the statement.
+            self.connection = None;
         }
+        result
     }
 
     async fn connect(&self) -> Result<Connection, StorageError> {

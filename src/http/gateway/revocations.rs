@@ -16,6 +16,8 @@ use actix_web::{
     web::{Bytes, Data},
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::revocation_stream::{self, pieces};
 use crate::{
     http::{
@@ -30,6 +32,9 @@ use crate::{
 
 /// The longest time that a request may ask to wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// From how many bytes on whoever is sent the document counts as one who waits.
+const LARGE: usize = 64 * 1024;
 
 /// Where a listener was when it lost its connection (HTML Standard, section 9.2.4).
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -65,7 +70,11 @@ async fn answer(request: &HttpRequest, state: &AppState, wait: Duration) -> Resu
         }
     }
     let snapshot = feed.snapshot()?;
-    Ok(document(is_current(request.headers(), &snapshot.etag), &snapshot))
+    let current = is_current(request.headers(), &snapshot.etag);
+    // A large one may take its time, and each version that somebody is still sent takes its room.
+    let large = !current && request.method() == Method::GET && snapshot.text.len() > LARGE;
+    let place = if large { Some(feed.listen()?) } else { None };
+    Ok(document(current, &snapshot, place))
 }
 
 fn waiting_time(text: &str) -> Result<Duration, Problem> {
@@ -97,12 +106,12 @@ fn wants_events(headers: &HeaderMap) -> bool {
     ranges.any(|range| range.split(';').next().is_some_and(|name| name.trim() == "text/event-stream"))
 }
 
-fn document(unchanged: bool, snapshot: &Snapshot) -> HttpResponse {
+fn document(unchanged: bool, snapshot: &Snapshot, place: Option<OwnedSemaphorePermit>) -> HttpResponse {
     let mut response = if unchanged {
         HttpResponse::NotModified().finish()
     } else {
         let (size, pieces) = (snapshot.text.len(), pieces(&snapshot.text).rev().collect());
-        HttpResponse::Ok().content_type(MEDIA_TYPE).body(InPieces { size, pieces })
+        HttpResponse::Ok().content_type(MEDIA_TYPE).body(InPieces { size, pieces, _place: place })
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -118,6 +127,8 @@ struct InPieces {
     size: usize,
     /// The next one last.
     pieces: Vec<Bytes>,
+    /// Among those who wait, for as long as it is being sent.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl MessageBody for InPieces {

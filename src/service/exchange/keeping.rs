@@ -32,5 +32,7 @@ pub(super) fn seconds(setting: Duration, policy: &AudiencePolicy, live: &Live, n
         let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
         end = end.min(live.session.auth_time().saturating_add(age));
     }
+    // Tokens end with a whole second.
+    let end = end - end.rem_euclid(1_000_000);
     at_most.as_secs().min(u64::try_from(end.saturating_sub(now) / 2_000_000).unwrap_or(0))
 }

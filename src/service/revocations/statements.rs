@@ -1,6 +1,9 @@
 //! What followers of the feed are told: signed statements (RFC 7515), each a snapshot of everything or what came since another.
 
-use std::sync::{Arc, PoisonError, atomic::Ordering};
+use std::{
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -43,6 +46,9 @@ pub(super) struct Change {
     pub(super) sessions: usize,
     pub(super) text: Arc<[u8]>,
 }
+
+/// For how long a snapshot is handed out again while nothing has changed; it is complete as of when it was signed, and says so.
+const SIGNED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What was signed last.
 #[derive(Debug, Default)]
@@ -113,11 +119,12 @@ impl Revocations {
         let (revision, version, ended, etag) = self.entries();
         // Held while it is made, so that many who ask at once wait for one.
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = rendered.snapshot.as_ref().filter(|(of, when, _)| (*of, *when) == (revision, as_of));
-        let text = match known {
-            Some((.., text)) => Arc::clone(text),
-            None => self.sign(&self.id_of(version), None, &ended, as_of)?,
-        };
+        let lately = |when: &Moment| as_of.monotonic.saturating_sub(when.monotonic) < SIGNED_AGAIN_AFTER;
+        let known = rendered.snapshot.as_ref().filter(|(of, when, _)| *of == revision && lately(when));
+        if let Some((.., text)) = known {
+            return Ok((Snapshot { text: Arc::clone(text), etag }, version));
+        }
+        let text = self.sign(&self.id_of(version), None, &ended, as_of)?;
         rendered.snapshot = Some((revision, as_of, Arc::clone(&text)));
         Ok((Snapshot { text, etag }, version))
     }

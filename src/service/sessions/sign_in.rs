@@ -87,7 +87,9 @@ impl Sessions {
         let stored = self.stored(&session, &token, &sign_in);
         let ended: Vec<Ended> = self.insert(&change, &stored, other).await?;
         change.commit().await?;
-        self.follower.catch_up().await;
+        if !ended.is_empty() {
+            self.follower.catch_up().await;
+        }
         self.tell_started(&stored, &ended);
         self.tell_new_device(new, &session, &sign_in.seen, now).await;
         Ok(SignedIn { session, token, stepped_up: false })
