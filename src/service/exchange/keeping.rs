@@ -27,12 +27,12 @@ pub(super) fn seconds(setting: Duration, policy: &AudiencePolicy, live: &Live, n
     if at_most.is_zero() || live.source == Source::Former {
         return 0;
     }
+    // Tokens end with a whole second.
     let mut end = live.session.standing().expires_at();
+    end -= end.rem_euclid(1_000_000);
     if let Some(age) = policy.max_auth_age {
         let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
         end = end.min(live.session.auth_time().saturating_add(age));
     }
-    // Tokens end with a whole second.
-    let end = end - end.rem_euclid(1_000_000);
     at_most.as_secs().min(u64::try_from(end.saturating_sub(now) / 2_000_000).unwrap_or(0))
 }
