@@ -60,6 +60,8 @@ impl DatabaseProxy {
                     continue;
                 }
                 let Ok(server) = UnixStream::connect(&socket).await else { continue };
+                // Like Postgres itself: nothing waits for the other side's acknowledgement.
+                client.set_nodelay(true).unwrap();
                 let mut number = 0;
                 numbers.send_modify(|conduct| {
                     number = conduct.next;
