@@ -4,7 +4,7 @@
 -- Rows: session_id uuid, at most $5. A session whose absolute end was before $3 is none of them: it needed no end. Where the row is
 -- gone that end is not known; then an id below $4 stands for it.
 -- A session that was revoked by itself is named with its subject too, unless that was long before: its own row of the log may not
--- have been read yet. Also named are sessions that were renewed or stepped up; they are alive.
+-- have been read yet. Among $1 are sessions that were renewed or stepped up as well; they are alive, and no row is for them.
 SELECT named.session_id
   FROM (SELECT DISTINCT unnest($1::uuid[]) AS session_id) AS named
   LEFT JOIN session AS s ON s.session_id = named.session_id

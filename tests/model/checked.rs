@@ -5,7 +5,7 @@ use std::io::Write as _;
 use ephemint::clock::{Clock as _, SystemClock};
 use stateright::{Checker as _, HasDiscoveries, Model as _};
 
-use crate::protocol::{NOTHING_BEHIND, NOTHING_HERE, NOTHING_LATE, Registry, Role, Rules, Variant};
+use crate::rules::{NOTHING_BEHIND, NOTHING_HERE, NOTHING_LATE, Registry, Role, Rules, Variant};
 
 /// The replica that follows. The revoke is served elsewhere and acknowledged with the commit, earlier than any replica could.
 const FOLLOWING_ALONE: Rules = Rules {

@@ -9,9 +9,8 @@ use std::{
 use ephemint::{
     clock::{Clock as _, SystemClock},
     domain::{
-        session::{Claims, Session, SessionId},
+        session::{Session, SessionId},
         session_token::SessionTokenDigest,
-        subject::Subject,
     },
     service::{
         freshness::Freshness,
@@ -20,6 +19,8 @@ use ephemint::{
     storage::revocation_feed::Concerned,
 };
 use time::OffsetDateTime;
+
+use crate::stored::stored;
 
 const SESSIONS: usize = 16;
 
@@ -35,26 +36,7 @@ struct Slot {
 
 /// The session as it is stored after so many changes.
 fn after(changes: u64, id: SessionId) -> Session {
-    let start = OffsetDateTime::UNIX_EPOCH;
-    Session {
-        id,
-        subject: Subject::parse("alice").unwrap(),
-        created_at: start,
-        auth_time: start + Duration::from_micros(changes),
-        last_seen_at: start,
-        expires_at: start + Duration::from_hours(1),
-        revoked_at: None,
-        superseded: false,
-        subject_disabled: false,
-        amr: Vec::new(),
-        acr: None,
-        claims: Claims::new(),
-        device: None,
-        ip: None,
-        user_agent: None,
-        network: None,
-        reauthenticate_since: None,
-    }
+    stored(id, "alice", OffsetDateTime::UNIX_EPOCH + Duration::from_micros(changes))
 }
 
 /// How many changes a reading has seen.

@@ -41,6 +41,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/logout",
         summary: "Ends the session; fine without one",
         by_session: true,
+        parameters: &[WAIT],
         answers: &[empty(204, "Signed out."), empty(303, "Signed out, by a form.")],
         problems: &["cross-site-request", "csrf-token", "unavailable"],
         ..NOTHING
